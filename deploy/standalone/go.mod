@@ -1,0 +1,3 @@
+module github.com/dwiarah/dwiarah/deploy/standalone
+
+go 1.26

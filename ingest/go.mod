@@ -1,0 +1,3 @@
+module github.com/dwiarah/dwiarah/ingest
+
+go 1.26

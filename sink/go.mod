@@ -1,0 +1,3 @@
+module github.com/dwiarah/dwiarah/sink
+
+go 1.26
