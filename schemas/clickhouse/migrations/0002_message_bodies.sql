@@ -1,0 +1,18 @@
+-- Texts live apart from the facts: another role reads them, and they expire sooner.
+CREATE TABLE message_bodies
+(
+    institution LowCardinality(String),
+    created_at  DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    platform    LowCardinality(String),
+    message_id  String CODEC(ZSTD(1)),
+    message_key FixedString(16),
+    text        String CODEC(ZSTD(3)),
+    url         String CODEC(ZSTD(3)) COMMENT 'only of outbound messages',
+    expires_at  DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
+    version     UInt64 CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(created_at)
+ORDER BY (institution, created_at, platform, message_id)
+TTL expires_at
+COMMENT 'Redacted texts, all versions; read the view message_texts instead'

@@ -1,0 +1,11 @@
+-- A deletion wins over any replay: it stands in a table of its own, under the keyed hash of the message's id and nothing else of the message.
+CREATE TABLE tombstones
+(
+    institution LowCardinality(String),
+    platform    LowCardinality(String),
+    message_key FixedString(16),
+    deleted_at  SimpleAggregateFunction(min, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (institution, platform, message_key)
+COMMENT 'Deleted messages; the earliest deletion counts'

@@ -1,0 +1,12 @@
+-- A cumulative working calendar for ASOF joins: seconds of work before s, per calendar and offset. Built from the calendar files by sink migrate.
+CREATE TABLE business_spans
+(
+    calendar     LowCardinality(String),
+    utc_offset_s Int32,
+    s            DateTime64(3, 'UTC') COMMENT 'start of a working span',
+    e            DateTime64(3, 'UTC') COMMENT 'end of it',
+    cum          Int64 COMMENT 'working seconds from the calendar''s first span to s'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (calendar, utc_offset_s, s)
+COMMENT 'Working spans with their cumulative seconds'
