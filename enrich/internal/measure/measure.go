@@ -1,0 +1,186 @@
+// Package measure says how good predictions are: macro-F1 with a bootstrap interval, per class, accuracy, calibration, confusion.
+package measure
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sort"
+	"strings"
+)
+
+// Prediction is one labelled document with the classifier's answer. P is the probability given to the predicted label.
+type Prediction struct {
+	Gold, Predicted string
+	P               float64
+}
+
+// Interval is a 95 % interval.
+type Interval struct{ Low, High float64 }
+
+// Class holds the figures of one label. A figure that is not defined (no such document, none predicted) is 0, and Support or Predicted say so.
+type Class struct {
+	Label                 string
+	Support, Predicted    int
+	Precision, Recall, F1 float64
+}
+
+// Report holds the figures of one set.
+type Report struct {
+	N               int
+	MacroF1         float64
+	MacroF1Interval Interval
+	Accuracy        float64
+	// ECE is the expected calibration error over ten bins of equal width.
+	ECE     float64
+	Classes []Class
+	// Labels name the rows (gold) and columns (predicted) of Confusion.
+	Labels    []string
+	Confusion [][]int
+}
+
+const bootstrapRounds = 500
+
+// Evaluate computes the report. Macro-F1 is the mean over the labels that occur in the gold. The bootstrap is seeded, so figures repeat.
+func Evaluate(predictions []Prediction, seed uint64) Report {
+	index := map[string]int{}
+	var labels []string
+	for _, p := range predictions {
+		for _, l := range []string{p.Gold, p.Predicted} {
+			if _, ok := index[l]; !ok {
+				index[l] = 0
+				labels = append(labels, l)
+			}
+		}
+	}
+	sort.Strings(labels)
+	for i, l := range labels {
+		index[l] = i
+	}
+	k := len(labels)
+	gold, predicted := make([]int, len(predictions)), make([]int, len(predictions))
+	for i, p := range predictions {
+		gold[i], predicted[i] = index[p.Gold], index[p.Predicted]
+	}
+	r := Report{N: len(predictions), Labels: labels, Confusion: make([][]int, k)}
+	for i := range r.Confusion {
+		r.Confusion[i] = make([]int, k)
+	}
+	right := 0
+	for i := range gold {
+		r.Confusion[gold[i]][predicted[i]]++
+		if gold[i] == predicted[i] {
+			right++
+		}
+	}
+	if r.N == 0 {
+		return r
+	}
+	r.Accuracy = float64(right) / float64(r.N)
+	r.Classes = classes(r.Confusion, labels)
+	r.MacroF1 = macro(r.Confusion)
+	r.ECE = ece(predictions)
+	r.MacroF1Interval = bootstrap(gold, predicted, k, seed)
+	return r
+}
+
+func classes(confusion [][]int, labels []string) []Class {
+	out := make([]Class, len(labels))
+	for c := range labels {
+		support, predicted := 0, 0
+		for o := range labels {
+			support += confusion[c][o]
+			predicted += confusion[o][c]
+		}
+		hit := float64(confusion[c][c])
+		out[c] = Class{Label: labels[c], Support: support, Predicted: predicted,
+			Precision: ratio(hit, float64(predicted)), Recall: ratio(hit, float64(support)), F1: ratio(2*hit, float64(support+predicted))}
+	}
+	return out
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+func macro(confusion [][]int) float64 {
+	total, n := 0.0, 0
+	for c := range confusion {
+		support, predicted := 0, 0
+		for o := range confusion {
+			support += confusion[c][o]
+			predicted += confusion[o][c]
+		}
+		if support == 0 {
+			continue
+		}
+		n++
+		total += 2 * float64(confusion[c][c]) / float64(support+predicted)
+	}
+	return ratio(total, float64(n))
+}
+
+func ece(predictions []Prediction) float64 {
+	var n, right, p [10]float64
+	for _, x := range predictions {
+		b := min(max(int(x.P*10), 0), 9)
+		n[b]++
+		p[b] += x.P
+		if x.Gold == x.Predicted {
+			right[b]++
+		}
+	}
+	total := 0.0
+	for b := range n {
+		total += math.Abs(right[b] - p[b])
+	}
+	return total / float64(len(predictions))
+}
+
+func bootstrap(gold, predicted []int, k int, seed uint64) Interval {
+	random := rand.New(rand.NewPCG(seed, 1))
+	values := make([]float64, bootstrapRounds)
+	confusion := make([][]int, k)
+	for i := range confusion {
+		confusion[i] = make([]int, k)
+	}
+	for round := range values {
+		for i := range confusion {
+			clear(confusion[i])
+		}
+		for range gold {
+			i := random.IntN(len(gold))
+			confusion[gold[i]][predicted[i]]++
+		}
+		values[round] = macro(confusion)
+	}
+	sort.Float64s(values)
+	return Interval{values[bootstrapRounds*25/1000], values[bootstrapRounds*975/1000]}
+}
+
+// String prints the whole report for a person.
+func (r Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "n %d   macro-F1 %.3f (95 %% interval %.3f to %.3f)   accuracy %.3f   ECE %.3f\n\n", r.N, r.MacroF1, r.MacroF1Interval.Low, r.MacroF1Interval.High, r.Accuracy, r.ECE)
+	fmt.Fprintf(&b, "%-26s %9s %9s %9s %9s %9s\n", "class", "precision", "recall", "F1", "support", "predicted")
+	for _, c := range r.Classes {
+		fmt.Fprintf(&b, "%-26s %9.3f %9.3f %9.3f %9d %9d\n", c.Label, c.Precision, c.Recall, c.F1, c.Support, c.Predicted)
+	}
+	b.WriteString("\nconfusion (rows: gold, columns: predicted)\n")
+	fmt.Fprintf(&b, "%-26s", "")
+	for _, l := range r.Labels {
+		fmt.Fprintf(&b, " %10.10s", l)
+	}
+	b.WriteByte('\n')
+	for i, l := range r.Labels {
+		fmt.Fprintf(&b, "%-26s", l)
+		for _, n := range r.Confusion[i] {
+			fmt.Fprintf(&b, " %10d", n)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}

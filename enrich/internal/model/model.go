@@ -1,0 +1,343 @@
+// Package model holds the classifier's weights: one versioned artefact with hashed linear heads, and its scoring.
+//
+// The artefact is a header in JSON, then for each space its scales, biases and weights, then a checksum. A space is a table of 2^bits rows
+// of 16-bit weights, one column an output; heads are runs of columns in a space, with their calibration. Sums are made in integers, so a
+// score depends neither on the order of the features nor on whether a word's share came out of a cache.
+package model
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/dwiarah/dwiarah/enrich/internal/text"
+)
+
+const (
+	magic       = "DWIENRCH"
+	formatV1    = 1
+	maxBits     = 24
+	maxColumns  = 64
+	maxHeaderSz = 1 << 20
+)
+
+// Kinds of head: outputs that exclude each other, and outputs that do not.
+const (
+	Softmax = "softmax"
+	Sigmoid = "sigmoid"
+)
+
+// Header describes an artefact.
+type Header struct {
+	// Version names the release, for people and for the rows that it wrote.
+	Version string `json:"version"`
+	// Seq grows by one with every released model; the newer of two enrichments of a message is the one with the larger Seq.
+	Seq uint32 `json:"seq"`
+	// Features is text.Version at training.
+	Features int           `json:"features"`
+	Seed     uint64        `json:"seed"`
+	Spaces   []SpaceHeader `json:"spaces"`
+	Heads    []Head        `json:"heads"`
+}
+
+// SpaceHeader describes one table of weights.
+type SpaceHeader struct {
+	Name    string `json:"name"`
+	Bits    int    `json:"bits"`
+	Columns int    `json:"columns"`
+}
+
+// Head is a run of columns with its labels and calibration: p = softmax or sigmoid of (Slope[i]*score[i] + Offset[i]).
+type Head struct {
+	Name   string    `json:"name"`
+	Kind   string    `json:"kind"`
+	Space  int       `json:"space"`
+	First  int       `json:"first"`
+	Labels []string  `json:"labels"`
+	Slope  []float64 `json:"slope"`
+	Offset []float64 `json:"offset"`
+	// Threshold is the probability from which a label is reported; for a softmax head the probability under which it abstains.
+	Threshold []float64 `json:"threshold"`
+}
+
+// Space is one table of weights.
+type Space struct {
+	SpaceHeader
+	// Scale turns a column's integer sums back into scores.
+	Scale, Bias []float32
+	// Weights has 2^Bits rows of Columns.
+	Weights []int16
+}
+
+// Model is a loaded artefact. It is read-only and safe for concurrent use.
+type Model struct {
+	Header
+	Tables []Space
+}
+
+// Errors of decoding that callers tell apart.
+var (
+	ErrNotAModel = errors.New("not a model artefact")
+	ErrDamaged   = errors.New("damaged model artefact")
+	ErrVersion   = errors.New("model of another version")
+)
+
+// Encode writes the artefact. The same model always gives the same bytes.
+func (m *Model) Encode() ([]byte, error) {
+	header, err := json.Marshal(m.Header)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the model's header: %w", err)
+	}
+	var b bytes.Buffer
+	b.WriteString(magic)
+	le := binary.LittleEndian
+	b.Write(le.AppendUint32(nil, formatV1))
+	b.Write(le.AppendUint32(nil, uint32(len(header))))
+	b.Write(header)
+	for i := range m.Tables {
+		t := &m.Tables[i]
+		for _, v := range t.Scale {
+			b.Write(le.AppendUint32(nil, math.Float32bits(v)))
+		}
+		for _, v := range t.Bias {
+			b.Write(le.AppendUint32(nil, math.Float32bits(v)))
+		}
+		row := make([]byte, 0, 2*len(t.Weights))
+		for _, v := range t.Weights {
+			row = le.AppendUint16(row, uint16(v))
+		}
+		b.Write(row)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	b.Write(sum[:])
+	return b.Bytes(), nil
+}
+
+// Decode reads an artefact and refuses one that is damaged or was trained on other features.
+func Decode(b []byte) (*Model, error) {
+	le := binary.LittleEndian
+	const fixed = len(magic) + 8
+	if len(b) < fixed+sha256.Size || string(b[:len(magic)]) != magic {
+		return nil, fmt.Errorf("decoding a model: %w", ErrNotAModel)
+	}
+	body, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	if got := sha256.Sum256(body); !bytes.Equal(got[:], sum) {
+		return nil, fmt.Errorf("decoding a model: checksum differs: %w", ErrDamaged)
+	}
+	if v := le.Uint32(b[len(magic):]); v != formatV1 {
+		return nil, fmt.Errorf("decoding a model: format %d, this program reads %d: %w", v, formatV1, ErrVersion)
+	}
+	n := int(le.Uint32(b[len(magic)+4:]))
+	body = body[fixed:]
+	if n > maxHeaderSz || n > len(body) {
+		return nil, fmt.Errorf("decoding a model: header of %d bytes: %w", n, ErrDamaged)
+	}
+	m := &Model{}
+	if err := json.Unmarshal(body[:n], &m.Header); err != nil {
+		return nil, fmt.Errorf("decoding a model's header: %w: %w", err, ErrDamaged)
+	}
+	body = body[n:]
+	if m.Features != text.Version {
+		return nil, fmt.Errorf("decoding model %s: trained on features %d, this program makes %d: %w", m.Version, m.Features, text.Version, ErrVersion)
+	}
+	for _, h := range m.Spaces {
+		if h.Bits < 1 || h.Bits > maxBits || h.Columns < 1 || h.Columns > maxColumns {
+			return nil, fmt.Errorf("decoding a model: space %q has %d bits and %d columns: %w", h.Name, h.Bits, h.Columns, ErrDamaged)
+		}
+		rows := h.Columns << h.Bits
+		if len(body) < 8*h.Columns+2*rows {
+			return nil, fmt.Errorf("decoding a model: space %q is cut short: %w", h.Name, ErrDamaged)
+		}
+		t := Space{SpaceHeader: h, Scale: make([]float32, h.Columns), Bias: make([]float32, h.Columns), Weights: make([]int16, rows)}
+		for i := range t.Scale {
+			t.Scale[i] = math.Float32frombits(le.Uint32(body[4*i:]))
+			t.Bias[i] = math.Float32frombits(le.Uint32(body[4*(h.Columns+i):]))
+		}
+		body = body[8*h.Columns:]
+		for i := range t.Weights {
+			t.Weights[i] = int16(le.Uint16(body[2*i:]))
+		}
+		body = body[2*rows:]
+		m.Tables = append(m.Tables, t)
+	}
+	if len(body) != 0 {
+		return nil, fmt.Errorf("decoding a model: %d bytes too many: %w", len(body), ErrDamaged)
+	}
+	for _, h := range m.Heads {
+		n := len(h.Labels)
+		if h.Space < 0 || h.Space >= len(m.Spaces) || h.First < 0 || n == 0 || h.First+n > m.Spaces[h.Space].Columns ||
+			len(h.Slope) != n || len(h.Offset) != n || len(h.Threshold) != n || (h.Kind != Softmax && h.Kind != Sigmoid) {
+			return nil, fmt.Errorf("decoding a model: head %q does not fit its space: %w", h.Name, ErrDamaged)
+		}
+	}
+	return m, nil
+}
+
+// Head returns the head of that name.
+func (m *Model) Head(name string) (*Head, error) {
+	for i := range m.Heads {
+		if m.Heads[i].Name == name {
+			return &m.Heads[i], nil
+		}
+	}
+	return nil, fmt.Errorf("model %s has no head %q", m.Version, name)
+}
+
+const (
+	cacheSlots   = 1 << 12
+	cacheKeySize = 24
+)
+
+// Scorer scores documents. It keeps the sums of words that it met, which changes no result; it is not safe for concurrent use.
+type Scorer struct {
+	m *Model
+	// Scores has one row a space.
+	scores [][]float64
+	words  [][]int64
+	chars  [][]int64
+	width  int
+	keys   [][cacheKeySize]byte
+	counts []int32
+	sums   []int32
+	one    []int32
+	grams  []uint32
+}
+
+// NewScorer returns a scorer of m.
+func NewScorer(m *Model) *Scorer {
+	s := &Scorer{m: m, grams: make([]uint32, 0, text.MaxGrams)}
+	for _, t := range m.Tables {
+		s.scores = append(s.scores, make([]float64, t.Columns))
+		s.words = append(s.words, make([]int64, t.Columns))
+		s.chars = append(s.chars, make([]int64, t.Columns))
+		s.width += t.Columns
+	}
+	s.keys = make([][cacheKeySize]byte, cacheSlots)
+	s.counts = make([]int32, cacheSlots)
+	s.sums = make([]int32, cacheSlots*s.width)
+	s.one = make([]int32, s.width)
+	return s
+}
+
+// Score computes the scores of every column for d.
+func (s *Scorer) Score(d *text.Doc) {
+	for i := range s.m.Tables {
+		t := &s.m.Tables[i]
+		sum := s.words[i]
+		clear(sum)
+		clear(s.chars[i])
+		shift := 32 - t.Bits
+		for _, h := range d.Words {
+			at := int(h>>shift) * t.Columns
+			row := t.Weights[at : at+t.Columns]
+			for c, w := range row {
+				sum[c] += int64(w)
+			}
+		}
+	}
+	grams := 0
+	for _, tok := range d.Tokens {
+		if tok.Kind != text.Word && tok.Kind != text.Hashtag {
+			continue
+		}
+		sums, n := s.wordSums(d, tok)
+		grams += n
+		at := 0
+		for i := range s.chars {
+			sum := s.chars[i]
+			for c := range sum {
+				sum[c] += int64(sums[at+c])
+			}
+			at += len(sum)
+		}
+	}
+	wordScale, charScale := ViewScale(len(d.Words)), ViewScale(grams)
+	for i := range s.m.Tables {
+		t := &s.m.Tables[i]
+		for c := range s.scores[i] {
+			s.scores[i][c] = float64(t.Bias[c]) + float64(t.Scale[c])*(wordScale*float64(s.words[i][c])+charScale*float64(s.chars[i][c]))
+		}
+	}
+}
+
+// ViewScale is the value of each of n features of one view, so that a long text does not shout.
+func ViewScale(n int) float64 {
+	if n == 0 {
+		return 0
+	}
+	return 1 / math.Sqrt(float64(n))
+}
+
+// wordSums returns the sums over the n-grams of one word, and how many they are.
+func (s *Scorer) wordSums(d *text.Doc, tok text.Token) ([]int32, int) {
+	word := d.Text(tok)
+	if len(word) >= cacheKeySize {
+		return s.one, s.sum(d, tok, s.one)
+	}
+	var key [cacheKeySize]byte
+	key[0] = byte(len(word))
+	h := uint32(2166136261)
+	for i, b := range word {
+		key[i+1] = b
+		h = (h ^ uint32(b)) * 16777619
+	}
+	slot := int(h^h>>15) & (cacheSlots - 1)
+	sums := s.sums[slot*s.width : (slot+1)*s.width]
+	if s.keys[slot] != key {
+		s.counts[slot] = int32(s.sum(d, tok, sums))
+		s.keys[slot] = key
+	}
+	return sums, int(s.counts[slot])
+}
+
+func (s *Scorer) sum(d *text.Doc, tok text.Token, out []int32) int {
+	clear(out)
+	s.grams = d.Grams(tok, s.grams[:0])
+	at := 0
+	for i := range s.m.Tables {
+		t := &s.m.Tables[i]
+		shift := 32 - t.Bits
+		sum := out[at : at+t.Columns]
+		for _, h := range s.grams {
+			from := int(h>>shift) * t.Columns
+			for c, w := range t.Weights[from : from+t.Columns] {
+				sum[c] += int32(w)
+			}
+		}
+		at += t.Columns
+	}
+	return len(s.grams)
+}
+
+// Raw returns the scores of a head in the document scored last, before calibration. The slice is valid until the next Score.
+func (s *Scorer) Raw(h *Head) []float64 { return s.scores[h.Space][h.First : h.First+len(h.Labels)] }
+
+// Probabilities writes the calibrated probabilities of a head in the document scored last into p.
+func (s *Scorer) Probabilities(h *Head, p []float64) { h.Calibrate(s.Raw(h), p) }
+
+// Calibrate turns scores into probabilities; p and scores may be the same slice.
+func (h *Head) Calibrate(scores, p []float64) {
+	if h.Kind == Sigmoid {
+		for i, s := range scores {
+			p[i] = 1 / (1 + math.Exp(-(h.Slope[i]*s + h.Offset[i])))
+		}
+		return
+	}
+	top := math.Inf(-1)
+	for i, s := range scores {
+		p[i] = h.Slope[i]*s + h.Offset[i]
+		top = max(top, p[i])
+	}
+	total := 0.0
+	for i := range scores {
+		p[i] = math.Exp(p[i] - top)
+		total += p[i]
+	}
+	for i := range scores {
+		p[i] /= total
+	}
+}

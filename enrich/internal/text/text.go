@@ -1,0 +1,552 @@
+// Package text turns a message into the hashed features that every head of the classifier shares.
+//
+// One pass reads the text: compatibility composition (NFKC), case folding, URLs, mentions, placeholders of redaction, emoji, elongated
+// letters, words and numbers. From the tokens come two views: words (single, pairs, negated; once each) and
+// characters (n-grams of 2 to 5 runes inside a word; as often as they occur, so that a word's share of a score is the same in every text). A model names the Version it was trained with, because a changed feature is a changed meaning of every weight.
+package text
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Version names the feature definition. It changes whenever the same text would give other features.
+const Version = 1
+
+const (
+	// MaxBytes is how much of a text is read. Public replies are far shorter; the cap bounds the time that hostile input can take.
+	MaxBytes = 8 << 10
+	// maxTokens and maxFeatures bound the work further: NFKC may lengthen a text, and n-grams multiply it.
+	maxTokens   = 1 << 11
+	maxFeatures = 1 << 13
+	// maxWordRunes bounds one word, so that a base64 blob is a word and not a thousand n-grams.
+	maxWordRunes = 40
+	seenBits     = 14
+)
+
+// Kind says what a token is.
+type Kind uint8
+
+// The kinds of token.
+const (
+	Word Kind = iota
+	Number
+	Punctuation
+	Emoji
+	URL
+	Mention
+	Hashtag
+	Placeholder
+)
+
+// Token is one token of a document. Its canonical form (slang and abbreviations of function words resolved) is what word features see.
+type Token struct {
+	Kind Kind
+	// Hash is the hash of the canonical form.
+	Hash uint32
+	// Negated says that a negation stands within the three words before.
+	Negated    bool
+	start, end int32
+}
+
+// Shape holds counts of a document that no bag of words shows.
+type Shape struct {
+	Words, Numbers, URLs, Mentions, Hashtags, Emojis, Placeholders int
+	Questions, Exclamations, Elongated, Shouted                    int
+}
+
+// Doc is one analysed text. It is reused from text to text, so that analysing allocates nothing once its buffers have grown.
+type Doc struct {
+	// Tokens are in the order of the text.
+	Tokens []Token
+	// Words is the view by words: distinct feature hashes, in order of first appearance. The view by characters is Grams of each token.
+	Words []uint32
+	Shape Shape
+
+	src, buf   []byte
+	seen       []uint32
+	seenHash   []uint32
+	generation uint32
+}
+
+// Text is the token as the analyser saw it: folded, elongation removed, before the canonical form.
+func (d *Doc) Text(t Token) []byte { return d.buf[t.start:t.end] }
+
+//go:embed canonical.tsv
+var canonicalTSV string
+
+// Analyzer holds the read-only tables that analysing needs. It is safe for concurrent use; a Doc is not.
+type Analyzer struct {
+	canonical map[string]canonicalForm
+	negations map[uint32]bool
+	stops     map[uint32]bool
+}
+
+type canonicalForm struct {
+	hash  uint32
+	empty bool
+}
+
+// NewAnalyzer reads the embedded table of canonical forms.
+func NewAnalyzer() (*Analyzer, error) {
+	a := &Analyzer{canonical: map[string]canonicalForm{}, negations: map[uint32]bool{}, stops: map[uint32]bool{}}
+	for i, line := range strings.Split(canonicalTSV, "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		form, variants, ok := strings.Cut(line, "\t")
+		if !ok {
+			return nil, fmt.Errorf("reading canonical.tsv: line %d has no tab", i+1)
+		}
+		for _, variant := range strings.Fields(variants) {
+			if _, twice := a.canonical[variant]; twice {
+				return nil, fmt.Errorf("reading canonical.tsv: line %d: %q has two canonical forms", i+1, variant)
+			}
+			a.canonical[variant] = canonicalForm{hash: Hash(form)}
+		}
+	}
+	for _, w := range []string{"tidak", "bukan", "belum", "jangan", "kurang", "tanpa", "not", "no", "never", "ora", "henteu", "indak", "tak"} {
+		a.negations[Hash(w)] = true
+	}
+	for _, w := range []string{"tapi", "namun", "but"} {
+		a.stops[Hash(w)] = true
+	}
+	return a, nil
+}
+
+// Hash is the hash of a canonical word, as Token.Hash carries it.
+func Hash(word string) uint32 {
+	h := uint32(offset)
+	for _, r := range word {
+		h = (h ^ uint32(r)) * prime
+	}
+	return mix(h)
+}
+
+// Canonical is the hash of the canonical form of a word that is already folded.
+func (a *Analyzer) Canonical(word string) uint32 {
+	if c, ok := a.canonical[word]; ok {
+		return c.hash
+	}
+	return Hash(word)
+}
+
+const (
+	offset = 2166136261
+	prime  = 16777619
+
+	saltPair    = 0x9e3779b9
+	saltNegated = 0x85ebca6b
+	saltChar    = 0xc2b2ae35
+	saltShape   = 0x27d4eb2f
+)
+
+// mix is the finaliser of MurmurHash3: it spreads the bits, because buckets are taken from the top of the hash.
+func mix(h uint32) uint32 {
+	h ^= h >> 16
+	h *= 0x85ebca6b
+	h ^= h >> 13
+	h *= 0xc2b2ae35
+	h ^= h >> 16
+	return h
+}
+
+// Analyze fills d from s. It reads at most MaxBytes, accepts any bytes and never fails: what is not UTF-8 is read as U+FFFD.
+func (a *Analyzer) Analyze(d *Doc, s string) {
+	if len(s) > MaxBytes {
+		cut := MaxBytes
+		for cut > MaxBytes-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
+			cut--
+		}
+		s = s[:cut]
+	}
+	d.Tokens, d.Words, d.buf = d.Tokens[:0], d.Words[:0], d.buf[:0]
+	d.Shape = Shape{}
+	if d.seen == nil {
+		d.seen, d.seenHash = make([]uint32, 1<<seenBits), make([]uint32, 1<<seenBits)
+	}
+	d.src = norm.NFKC.AppendString(d.src[:0], s)
+	if len(d.src) > 2*MaxBytes {
+		d.src = d.src[:2*MaxBytes]
+	}
+	a.tokenize(d)
+	d.generation++
+	if d.generation == 0 {
+		clear(d.seen)
+		d.generation = 1
+	}
+	a.wordFeatures(d)
+}
+
+// fresh reports whether h is new in this text, and remembers it.
+func (d *Doc) fresh(h uint32) bool {
+	const mask = 1<<seenBits - 1
+	for i := h & mask; ; i = (i + 1) & mask {
+		if d.seen[i] != d.generation {
+			d.seen[i], d.seenHash[i] = d.generation, h
+			return true
+		}
+		if d.seenHash[i] == h {
+			return false
+		}
+	}
+}
+
+func (d *Doc) addWord(h uint32) {
+	if len(d.Words) < maxFeatures && d.fresh(h) {
+		d.Words = append(d.Words, h)
+	}
+}
+
+var placeholders = [...]string{"nik", "phone", "email", "plate", "account_number", "account", "number"}
+
+func (a *Analyzer) tokenize(d *Doc) {
+	src := d.src
+	for i := 0; i < len(src) && len(d.Tokens) < maxTokens; {
+		c := src[i]
+		switch {
+		case c == ' ' || c == '\n' || c == '\t' || c == '\r':
+			i++
+			continue
+		case c == '<' || c == '[':
+			if n := a.placeholder(d, src[i:]); n > 0 {
+				i += n
+				continue
+			}
+		case c == 'h' || c == 'H' || c == 'w' || c == 'W':
+			if n := urlLength(src[i:]); n > 0 && (i == 0 || !isWordByte(src[i-1])) {
+				d.special(URL, "<url>")
+				d.Shape.URLs++
+				i += n
+				continue
+			}
+		case c == '@':
+			n := 1
+			for i+n < len(src) && (isWordByte(src[i+n]) || src[i+n] == '.') {
+				n++
+			}
+			if n > 1 {
+				d.special(Mention, "<user>")
+				d.Shape.Mentions++
+				i += n
+				continue
+			}
+		}
+		r, size := rune(c), 1
+		if c >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(src[i:])
+		}
+		switch {
+		case c == '#' && i+1 < len(src) && isWordByte(src[i+1]):
+			d.Shape.Hashtags++
+			n := a.word(d, src[i+1:], Hashtag)
+			i += 1 + n
+		case isWordRune(r):
+			i += a.word(d, src[i:], Word)
+		case unicode.IsSpace(r) || isIgnorable(r):
+			i += size
+		case r < utf8.RuneSelf || unicode.IsPunct(r):
+			n := 1
+			for i+n < len(src) && size == 1 && src[i+n] == c {
+				n++
+			}
+			switch c {
+			case '?':
+				d.Shape.Questions++
+			case '!':
+				d.Shape.Exclamations++
+			}
+			start := len(d.buf)
+			d.buf = utf8.AppendRune(d.buf, r)
+			if n >= 2 {
+				d.buf = utf8.AppendRune(d.buf, r)
+			}
+			d.push(Punctuation, start)
+			i += max(size, n)
+		default:
+			// An emoji is a feature of its own; modifiers and joiners were skipped as ignorable, so families of one emoji meet.
+			start := len(d.buf)
+			d.buf = utf8.AppendRune(d.buf, r)
+			d.Shape.Emojis++
+			d.push(Emoji, start)
+			i += size
+			for i < len(src) && bytes.HasPrefix(src[i:], d.buf[start:]) {
+				i += size
+			}
+		}
+	}
+}
+
+func (d *Doc) special(k Kind, name string) {
+	start := len(d.buf)
+	d.buf = append(d.buf, name...)
+	d.push(k, start)
+}
+
+func (d *Doc) push(k Kind, start int) {
+	d.Tokens = append(d.Tokens, Token{Kind: k, start: int32(start), end: int32(len(d.buf)), Hash: hashBytes(d.buf[start:])})
+}
+
+func hashBytes(b []byte) uint32 {
+	h := uint32(offset)
+	for i := 0; i < len(b); {
+		r, size := rune(b[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(b[i:])
+		}
+		h = (h ^ uint32(r)) * prime
+		i += size
+	}
+	return mix(h)
+}
+
+// placeholder reads <NIK>, [phone] and the like: what redaction left. It returns the bytes read, 0 if this is none.
+func (a *Analyzer) placeholder(d *Doc, s []byte) int {
+	closing := byte('>')
+	if s[0] == '[' {
+		closing = ']'
+	}
+	end := bytes.IndexByte(s[:min(len(s), 24)], closing)
+	if end < 2 {
+		return 0
+	}
+	for _, p := range placeholders {
+		if len(p) == end-1 && equalFold(s[1:end], p) {
+			if p == "account_number" {
+				p = "account"
+			}
+			start := len(d.buf)
+			d.buf = append(append(append(d.buf, '<'), p...), '>')
+			d.push(Placeholder, start)
+			d.Shape.Placeholders++
+			return end + 1
+		}
+	}
+	return 0
+}
+
+func equalFold(b []byte, lower string) bool {
+	for i := range b {
+		c := b[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func urlLength(s []byte) int {
+	n := 0
+	for _, prefix := range [...]string{"https://", "http://", "www."} {
+		if len(s) >= len(prefix) && equalFold(s[:len(prefix)], prefix) {
+			n = len(prefix)
+			break
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	for n < len(s) && s[n] > ' ' && s[n] != '"' && s[n] != '<' && s[n] != '>' {
+		n++
+	}
+	return n
+}
+
+func isWordByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
+}
+
+func isWordRune(r rune) bool {
+	if r < utf8.RuneSelf {
+		return isWordByte(byte(r))
+	}
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Mc, r)
+}
+
+// isIgnorable holds for what has no width: joiners, variation selectors, marks of direction, skin tones.
+func isIgnorable(r rune) bool {
+	switch {
+	case r == 0x200b, r == 0x200c, r == 0x200d, r == 0x2060, r == 0xfeff, r >= 0x200e && r <= 0x200f, r >= 0x202a && r <= 0x202e,
+		r >= 0xfe00 && r <= 0xfe0f, r >= 0x1f3fb && r <= 0x1f3ff, unicode.IsControl(r):
+		return true
+	}
+	return false
+}
+
+// word reads one word or number, folds it, removes elongation and returns the bytes read.
+func (a *Analyzer) word(d *Doc, s []byte, k Kind) int {
+	start := len(d.buf)
+	i, runes, digits, upper, run := 0, 0, 0, 0, 0
+	var previous rune
+	long := false
+	for i < len(s) {
+		r, size := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(s[i:])
+		}
+		if r == '’' || r == '‘' || r == 'ʼ' || r == '`' {
+			r = '\''
+		}
+		inner := r == '\'' || r == '-' || (digits > 0 && digits == runes && (r == '.' || r == ','))
+		if inner {
+			// An apostrophe or hyphen belongs to a word only between two of its letters.
+			if runes == 0 || i+size >= len(s) {
+				break
+			}
+			next, _ := utf8.DecodeRune(s[i+size:])
+			if !isWordRune(next) || (r != '\'' && r != '-' && !unicode.IsDigit(next)) {
+				break
+			}
+			if r == '.' || r == ',' {
+				i += size
+				continue
+			}
+		} else if isIgnorable(r) {
+			i += size
+			continue
+		} else if !isWordRune(r) {
+			break
+		}
+		isDigit := '0' <= r && r <= '9'
+		if runes > 0 && runes == digits && !isDigit && r != '-' && r != '\'' || isDigit && digits == 0 && runes == 2 && string(d.buf[start:]) == "rp" {
+			// "50rb" is a number and a unit, "Rp50.000" a currency and a number.
+			break
+		}
+		i += size
+		if runes >= maxWordRunes {
+			continue
+		}
+		if unicode.IsUpper(r) {
+			upper++
+			r = unicode.ToLower(r)
+		}
+		if r == previous && !isDigit {
+			run++
+		} else {
+			run = 1
+		}
+		previous = r
+		if run >= 3 {
+			// Three of the same letter are emphasis: the run becomes one letter.
+			if run == 3 {
+				_, last := utf8.DecodeLastRune(d.buf[start:])
+				d.buf = d.buf[:len(d.buf)-last]
+				runes--
+			}
+			long = true
+			continue
+		}
+		if isDigit {
+			digits++
+		}
+		runes++
+		d.buf = utf8.AppendRune(d.buf, r)
+	}
+	if i == 0 {
+		// Only reachable when a caller hands over something that is no word: consume one rune, so that reading always advances.
+		_, size := utf8.DecodeRune(s)
+		return max(size, 1)
+	}
+	if len(d.buf) == start {
+		return i
+	}
+	if long {
+		d.Shape.Elongated++
+	}
+	if upper >= 3 && upper == runes-digits {
+		d.Shape.Shouted++
+	}
+	if digits == runes {
+		// A number is its count of digits, except small ones: "3 bulan" differs from "1234567".
+		d.Shape.Numbers++
+		if digits > 2 {
+			d.buf = append(d.buf[:start], "<n"...)
+			d.buf = append(d.buf, byte('0'+min(digits, 9)), '>')
+		}
+		d.push(Number, start)
+		return i
+	}
+	d.Shape.Words++
+	d.push(k, start)
+	t := &d.Tokens[len(d.Tokens)-1]
+	if c, ok := a.canonical[string(d.buf[start:])]; ok {
+		t.Hash = c.hash
+	}
+	return i
+}
+
+func (a *Analyzer) wordFeatures(d *Doc) {
+	previous := uint32(saltPair)
+	negatedFor := 0
+	for i := range d.Tokens {
+		t := &d.Tokens[i]
+		if t.Kind == Punctuation || a.stops[t.Hash] {
+			negatedFor = 0
+		}
+		d.addWord(t.Hash)
+		d.addWord(mix(previous*31 + t.Hash ^ saltPair))
+		if negatedFor > 0 && (t.Kind == Word || t.Kind == Hashtag) {
+			negatedFor--
+			t.Negated = true
+			d.addWord(mix(t.Hash ^ saltNegated))
+		}
+		if a.negations[t.Hash] {
+			negatedFor = 3
+		}
+		previous = t.Hash
+	}
+	d.addWord(mix(previous*31 + 1 ^ saltPair))
+	s := &d.Shape
+	for i, n := range [...]int{s.Questions, s.Exclamations, s.Elongated, s.Shouted, s.URLs, s.Mentions, s.Hashtags, s.Emojis, s.Placeholders, s.Numbers} {
+		if n > 0 {
+			d.addWord(mix(uint32(i*4+min(n, 3)) ^ saltShape))
+		}
+	}
+	length := 0
+	for n := s.Words; n > 0; n >>= 1 {
+		length++
+	}
+	d.addWord(mix(uint32(64+length) ^ saltShape))
+}
+
+// MaxGrams is the most n-grams that one token can have.
+const MaxGrams = 4 * (maxWordRunes + 2)
+
+// Grams appends the hashed n-grams of 2 to 5 runes of one token to dst, its two edges marked by a space; repeats are kept. The grams of a
+// token depend on its text alone, so a caller may keep what it derives from them. A token that is no word has none.
+func (d *Doc) Grams(t Token, dst []uint32) []uint32 {
+	if t.Kind != Word && t.Kind != Hashtag {
+		return dst
+	}
+	var runes [maxWordRunes + 4]rune
+	runes[0] = ' '
+	n := 1
+	for b := d.buf[t.start:t.end]; len(b) > 0 && n < len(runes)-1; n++ {
+		r, size := rune(b[0]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(b)
+		}
+		runes[n] = r
+		b = b[size:]
+	}
+	runes[n] = ' '
+	n++
+	for i := 0; i+1 < n; i++ {
+		h := uint32(offset^saltChar) ^ uint32(runes[i])
+		h *= prime
+		for j := i + 1; j < n && j < i+5; j++ {
+			h = (h ^ uint32(runes[j])) * prime
+			dst = append(dst, mix(h))
+		}
+	}
+	return dst
+}

@@ -1,0 +1,159 @@
+package text
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func analyze(t testing.TB, s string) *Doc {
+	t.Helper()
+	a, err := NewAnalyzer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Doc{}
+	a.Analyze(d, s)
+	return d
+}
+
+func tokens(d *Doc) string {
+	var b []string
+	for _, t := range d.Tokens {
+		b = append(b, string(d.Text(t)))
+	}
+	return strings.Join(b, " ")
+}
+
+func TestTokens(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := tokens(analyze(t, in)); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+	f("", "")
+	f("Halo Min!", "halo min !")
+	f("lamaaaa bangettt??", "lama banget ??")
+	f("cek https://contoh.go.id/x?y=1 ya", "cek <url> ya")
+	f("WWW.contoh.id", "<url>")
+	f("@dinas_kota.id tolong", "<user> tolong")
+	f("hub <PHONE> atau [email]", "hub <phone> atau <email>")
+	f("NIK <NIK> saya", "nik <nik> saya")
+	f("#LaporPak jalan rusak", "laporpak jalan rusak")
+	f("Rp50.000 3 bulan 12345", "rp <n5> 3 bulan <n5>")
+	f("50rb 3x 76-an", "50 rb 3 x 76-an")
+	f("Jum'at sore-sore", "jum'at sore-sore")
+	f("Jum’at", "jum'at")
+	f("ﬁle ＡＢＣ", "file abc")
+	f("mantap 👍🏽👍🏽 bro", "mantap 👍 👍 bro")
+	f("a\u200db", "ab")
+	f("'kata'", "' kata '")
+	f("<bukan placeholder> x", "< bukan placeholder > x")
+}
+
+func TestCanonicalFormsMeet(t *testing.T) {
+	f := func(a, b string) {
+		t.Helper()
+		x, y := analyze(t, a), analyze(t, b)
+		if x.Tokens[0].Hash != y.Tokens[0].Hash {
+			t.Errorf("%q and %q have different canonical forms", a, b)
+		}
+	}
+	f("gak", "tidak")
+	f("GAKKK", "tidak")
+	f("makasih", "terima_kasih")
+	f("komplen", "keluhan")
+}
+
+func TestNegation(t *testing.T) {
+	d := analyze(t, "tidak bagus sama sekali, tapi cepat")
+	var negated []string
+	for _, tok := range d.Tokens {
+		if tok.Negated {
+			negated = append(negated, string(d.Text(tok)))
+		}
+	}
+	if got, want := strings.Join(negated, " "), "bagus sama sekali"; got != want {
+		t.Errorf("negated words: got %q, want %q", got, want)
+	}
+}
+
+func TestBounds(t *testing.T) {
+	for _, s := range []string{
+		strings.Repeat("a", 1<<20), strings.Repeat("kata ", 1<<18), strings.Repeat("\xff", 1<<20), strings.Repeat("ﷺ", 1<<18),
+		strings.Repeat("👍", 1<<18), strings.Repeat("e\u0301\u0302", 1<<18), strings.Repeat("@a ", 1<<18), strings.Repeat("<", 1<<20),
+		strings.Repeat("\x00", 1<<20),
+	} {
+		d := analyze(t, s)
+		if len(d.Tokens) > maxTokens || len(d.Words) > maxFeatures {
+			t.Errorf("%.8q repeated: %d tokens, %d words pass the caps", s, len(d.Tokens), len(d.Words))
+		}
+		for _, tok := range d.Tokens {
+			if n := len(d.Grams(tok, nil)); n > MaxGrams {
+				t.Fatalf("%.8q repeated: a token has %d grams", s, n)
+			}
+		}
+	}
+}
+
+func TestReuseForgets(t *testing.T) {
+	a, err := NewAnalyzer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, e := &Doc{}, &Doc{}
+	a.Analyze(d, "pelayanan buruk sekali, antri lama")
+	a.Analyze(d, "terima kasih min")
+	a.Analyze(e, "terima kasih min")
+	if len(d.Words) != len(e.Words) || d.Shape != e.Shape {
+		t.Error("a reused document remembers the text before")
+	}
+}
+
+func TestNoAllocationInSteadyState(t *testing.T) {
+	a, err := NewAnalyzer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Doc{}
+	s := "Min, KTP saya udah 2 minggu blm jadi 😭 tolong dicek https://contoh.id @dinas"
+	a.Analyze(d, s)
+	if n := testing.AllocsPerRun(100, func() { a.Analyze(d, s) }); n > 0 {
+		t.Errorf("analysing allocates %v times", n)
+	}
+}
+
+func FuzzAnalyze(f *testing.F) {
+	for _, s := range []string{"", "Halo min, ktp saya gmn?", "\xff\xfe", "<NIK>[phone]", "e\u0301’a-b-1.5,3", "#a#b@c", "ﷺ👨‍👩‍👧"} {
+		f.Add(s)
+	}
+	a, err := NewAnalyzer()
+	if err != nil {
+		f.Fatal(err)
+	}
+	d := &Doc{}
+	f.Fuzz(func(t *testing.T, s string) {
+		a.Analyze(d, s)
+		for _, tok := range d.Tokens {
+			if b := d.Text(tok); len(b) == 0 || !utf8.Valid(b) {
+				t.Fatalf("token %q of %q is empty or not UTF-8", b, s)
+			}
+		}
+		if len(d.Words) == 0 {
+			t.Fatal("even an empty text has the features of its shape")
+		}
+	})
+}
+
+func BenchmarkAnalyze(b *testing.B) {
+	a, err := NewAnalyzer()
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := &Doc{}
+	s := "Selamat pagi min, mau tanya KTP saya udah 2 minggu belum jadi juga, tolong dicek ya, syaratnya sudah lengkap semua 🙏 @dinas"
+	for b.Loop() {
+		a.Analyze(d, s)
+	}
+}
