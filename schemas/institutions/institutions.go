@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -119,7 +121,7 @@ func Parse(name string, b []byte) (*Directory, error) {
 		}
 		// What could be decoded is checked as well, so that one run names every mistake.
 		for _, line := range typ.Errors {
-			problems = append(problems, fmt.Errorf("%s: %s", name, line))
+			problems = append(problems, fmt.Errorf("%s: %s", name, inFileTerms(line)))
 		}
 	}
 	if len(file.Institutions) == 0 {
@@ -133,6 +135,27 @@ func Parse(name string, b []byte) (*Directory, error) {
 		return nil, errors.Join(problems...)
 	}
 	return d, nil
+}
+
+var unknownKey = regexp.MustCompile(`^line (\d+): field (\S+) not found in type institutions\.(\w+)$`)
+
+// inFileTerms says the YAML decoder's complaint about an unknown key in the file's own words instead of Go's.
+func inFileTerms(line string) string {
+	m := unknownKey.FindStringSubmatch(line)
+	if m == nil {
+		return line
+	}
+	for _, typ := range []reflect.Type{reflect.TypeFor[Institution](), reflect.TypeFor[Account](), reflect.TypeFor[Retention]()} {
+		if typ.Name() != m[3] {
+			continue
+		}
+		var keys []string
+		for i := range typ.NumField() {
+			keys = append(keys, typ.Field(i).Tag.Get("yaml"))
+		}
+		return fmt.Sprintf("line %s: unknown key %q; allowed: %s", m[1], m[2], strings.Join(keys, ", "))
+	}
+	return line
 }
 
 var idForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{1,62}$`)
@@ -171,7 +194,8 @@ func (d *Directory) add(in *Institution, at string, report func(key, value, allo
 	if len(in.Accounts) == 0 {
 		report(at+".accounts", "", "at least one account, by platform")
 	}
-	for platform, accounts := range in.Accounts {
+	for _, platform := range slices.Sorted(maps.Keys(in.Accounts)) {
+		accounts := in.Accounts[platform]
 		key := at + ".accounts." + platform
 		if !schemas.KnownPlatform(platform) {
 			report(key, platform, "one of "+strings.Join(schemas.Platforms(), ", "))
