@@ -99,11 +99,13 @@ func Load(path string) (*Directory, error) {
 	return Parse(path, b)
 }
 
+type file struct {
+	Institutions []Institution `yaml:"institutions"`
+}
+
 // Parse is Load for bytes; name stands for the file in errors.
 func Parse(name string, b []byte) (*Directory, error) {
-	var file struct {
-		Institutions []Institution `yaml:"institutions"`
-	}
+	var in file
 	var problems []error
 	report := func(key, value, allowed string) {
 		if value == "" {
@@ -114,7 +116,7 @@ func Parse(name string, b []byte) (*Directory, error) {
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
-	if err := dec.Decode(&file); err != nil {
+	if err := dec.Decode(&in); err != nil {
 		var typ *yaml.TypeError
 		if !errors.As(err, &typ) {
 			return nil, fmt.Errorf("%s: reading YAML: %w", name, err)
@@ -124,10 +126,10 @@ func Parse(name string, b []byte) (*Directory, error) {
 			problems = append(problems, fmt.Errorf("%s: %s", name, inFileTerms(line)))
 		}
 	}
-	if len(file.Institutions) == 0 {
+	if len(in.Institutions) == 0 {
 		report("institutions", "", "at least one institution")
 	}
-	d := &Directory{list: file.Institutions, byID: map[string]*Institution{}, account: map[accountKey]owner{}}
+	d := &Directory{list: in.Institutions, byID: map[string]*Institution{}, account: map[accountKey]owner{}}
 	for n := range d.list {
 		d.add(&d.list[n], fmt.Sprintf("institutions[%d]", n), report)
 	}
@@ -145,7 +147,7 @@ func inFileTerms(line string) string {
 	if m == nil {
 		return line
 	}
-	for _, typ := range []reflect.Type{reflect.TypeFor[Institution](), reflect.TypeFor[Account](), reflect.TypeFor[Retention]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[file](), reflect.TypeFor[Institution](), reflect.TypeFor[Account](), reflect.TypeFor[Retention]()} {
 		if typ.Name() != m[3] {
 			continue
 		}

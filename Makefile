@@ -1,0 +1,104 @@
+# Dwiarah: make help lists the targets.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES := schemas ingest enrich sink deploy/standalone
+BUILD   := $(CURDIR)/.build
+BIN     := $(BUILD)/bin
+ARGS    ?=
+
+# No C toolchain is needed anywhere; each module stands on its own go.mod, the workspace is for editors.
+export CGO_ENABLED := 0
+export GOWORK      := off
+export GOFLAGS     := -buildvcs=false
+
+STATICCHECK_VERSION := 2026.2.2
+GOVULNCHECK_VERSION := v1.9.0
+PROTOC_GEN_GO       := v1.36.12
+PROTOC_GEN_VT       := v0.6.0
+# Everything but the comment forms that a package of one purpose does not need.
+CHECKS := all,-ST1000,-ST1003,-ST1020,-ST1021,-ST1022
+BUF_VERSION         := 1.75.0
+PLAYWRIGHT_VERSION  := 1.65.1
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: build
+build: ## build every command into .build/bin
+	@mkdir -p $(BIN)
+	@for m in ingest enrich sink; do echo "building $$m"; (cd $$m && go build -o $(BIN)/$$m ./cmd/$$m); done
+	@echo "building dwiarah"; cd deploy/standalone && go build -o $(BIN)/dwiarah .
+
+.PHONY: engine
+engine: ## fetch the embedded ClickHouse engine into the user's cache (about 180 MB, once)
+	@sh deploy/standalone/engine-lib/install.sh
+
+.PHONY: demo
+demo: engine build ## run the whole way on the bundled sample and serve the page (ARGS=--exit ends by itself)
+	@$(BIN)/dwiarah demo --data $(BUILD)/demo $(ARGS)
+
+.PHONY: test
+test: engine kafka-jars playwright ## pass every test of every module, on the embedded and on the real Kafka
+	@for m in $(MODULES); do echo "== testing $$m"; (cd $$m && go vet ./... && \
+		DWIARAH_PLAYWRIGHT=$(BUILD)/playwright go test -timeout 20m ./...); done
+	@$(MAKE) --no-print-directory test-kafka
+
+.PHONY: test-kafka
+test-kafka: kafka-jars ## run the consumer and producer tests on Apache Kafka (Java 17, KRaft, loopback)
+	@echo "== testing on Apache Kafka"
+	@cd schemas && DWIARAH_KAFKA_JARS=$(BUILD)/kafka go test -count=1 -timeout 20m ./kit/kafka/...
+
+.PHONY: kafka-jars
+kafka-jars: $(BUILD)/kafka/.complete
+$(BUILD)/kafka/.complete: deploy/kafka/pom.xml
+	@echo "fetching Apache Kafka's jars from Maven Central (about 130 MB, once)"
+	@rm -rf $(BUILD)/kafka && mkdir -p $(BUILD)/kafka
+	@mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=$(BUILD)/kafka
+	@touch $@
+
+.PHONY: playwright
+playwright: $(BUILD)/playwright/.complete
+$(BUILD)/playwright/.complete: deploy/standalone/internal/page/browser/package-lock.json
+	@echo "fetching playwright-core $(PLAYWRIGHT_VERSION) (a driver only; the browser is the system's Chromium)"
+	@rm -rf $(BUILD)/playwright && mkdir -p $(BUILD)/playwright
+	@cp deploy/standalone/internal/page/browser/package*.json $(BUILD)/playwright/
+	@cd $(BUILD)/playwright && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: lint
+lint: $(BIN)/staticcheck $(BIN)/govulncheck ## gofmt, go vet, staticcheck, buf lint, govulncheck
+	@unformatted=$$(gofmt -l $(MODULES)); if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
+	@for m in $(MODULES); do echo "== linting $$m"; (cd $$m && go vet ./... && $(BIN)/staticcheck -checks "$(CHECKS)" ./...); done
+	@echo "== linting the wire form"; cd schemas/proto && npx --yes @bufbuild/buf@$(BUF_VERSION) lint
+	@for m in $(MODULES); do echo "== known vulnerabilities of $$m"; (cd $$m && $(BIN)/govulncheck ./...) \
+		|| echo "govulncheck found something or could not reach its database"; done
+
+$(BIN)/staticcheck:
+	@GOBIN=$(BIN) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+$(BIN)/govulncheck:
+	@GOBIN=$(BIN) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
+.PHONY: fmt
+fmt: ## format the code
+	@gofmt -w $(MODULES)
+
+.PHONY: generate
+generate: ## write the wire form's Go code anew from schemas/proto
+	@GOBIN=$(BIN) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO)
+	@GOBIN=$(BIN) go install github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto@$(PROTOC_GEN_VT)
+	@cd schemas/proto && PATH=$(BIN):$$PATH npx --yes @bufbuild/buf@$(BUF_VERSION) generate
+
+.PHONY: bench
+bench: engine ## measure the stages and the whole way, with a limit beside each
+	@for m in $(MODULES); do echo "== benchmarks of $$m"; (cd $$m && go test -run '^$$' -bench . -benchmem ./...); done
+
+.PHONY: train
+train: ## train the shipped models anew: make train DATA=folder
+	@cd enrich && go run ./cmd/enrich train --data $(DATA) --out models
+
+.PHONY: clean
+clean: ## remove what was built, and the demo's data
+	@rm -rf $(BUILD)
