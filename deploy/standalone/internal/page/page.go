@@ -1,0 +1,197 @@
+// Package page is the standalone's own page: how far the pipeline is, what the metrics say, where the reports and the database are.
+// It is rendered on the server, loads nothing from elsewhere, and reads the same views as reports and panels.
+package page
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// Progress is how far the pipeline is. Counts are of messages; Raw and the rest are of records, one per message and institution.
+type Progress struct {
+	Imports []Import
+	// Raw is what ingest has produced, Enriched and Stored how many of them the next stages have committed.
+	Raw, Enriched, Stored int64
+	// Dead is the number of dead letters, whatever their stage.
+	Dead int64
+	// Idle is true when every import is done and nothing waits between the stages.
+	Idle bool
+}
+
+// Import is how far one archive is.
+type Import struct {
+	Name   string
+	Share  float64 // 0..1 of its bytes
+	Read   int64   // lines
+	Done   bool
+	Failed string // why it ended early; empty otherwise
+}
+
+// Addresses is where people and tools find the parts.
+type Addresses struct {
+	ClickHouse, Kafka, Database string
+}
+
+// Config is what the page needs.
+type Config struct {
+	Conn       driver.Conn
+	Addresses  Addresses
+	ReportsDir string
+	Progress   func(ctx context.Context) (Progress, error)
+	Log        *slog.Logger
+}
+
+// Page serves the page.
+type Page struct {
+	cfg Config
+	tpl *template.Template
+}
+
+// New parses the templates.
+func New(cfg Config) (*Page, error) {
+	tpl, err := template.New("").Funcs(template.FuncMap{
+		"percent": percent, "duration": duration, "count": count, "decimal": decimal, "bar": bar, "tag": tagName, "local": local,
+	}).ParseFS(templates, "templates/*.html", "templates/*.css")
+	if err != nil {
+		return nil, fmt.Errorf("parsing the page's templates: %w", err)
+	}
+	return &Page{cfg: cfg, tpl: tpl}, nil
+}
+
+// Mount adds the page's routes to mux.
+func (p *Page) Mount(mux *http.ServeMux) {
+	mux.Handle("GET /{$}", p.handle("overview.html", p.overview))
+	mux.Handle("GET /progress", p.handle("progress", p.progress))
+	mux.Handle("GET /institutions/{id}", p.handle("institution.html", p.institution))
+	reports := http.StripPrefix("/reports/", http.FileServerFS(onlyReports{os.DirFS(p.cfg.ReportsDir)}))
+	mux.Handle("GET /reports/", headers(reports))
+}
+
+// notFound is answered with 404 and its text.
+type notFound struct{ what string }
+
+func (e notFound) Error() string { return e.what + " is not here" }
+
+func (p *Page) handle(name string, data func(r *http.Request) (any, error)) http.Handler {
+	return headers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+		defer cancel()
+		d, err := data(r.WithContext(ctx))
+		status := http.StatusOK
+		if err != nil {
+			status = http.StatusServiceUnavailable
+			if _, gone := err.(notFound); gone {
+				status = http.StatusNotFound
+			} else {
+				p.cfg.Log.Warn("page not rendered", "page", name, "error", err)
+			}
+			name, d = "error.html", err.Error()
+		}
+		var out bytes.Buffer
+		if err := p.tpl.ExecuteTemplate(&out, name, d); err != nil {
+			p.cfg.Log.Error("template not executed", "page", name, "error", err)
+			http.Error(w, "the page could not be rendered; the log says why", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = w.Write(out.Bytes())
+	}))
+}
+
+// headers lets a page load nothing from outside itself: everything it needs is inline.
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// onlyReports serves finished reports and nothing else that may lie in the folder.
+type onlyReports struct{ fs.FS }
+
+func (o onlyReports) Open(name string) (fs.File, error) {
+	if !slices.Contains([]string{".html", ".csv", ".txt"}, filepath.Ext(name)) || strings.Contains(name, "/") {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return o.FS.Open(name)
+}
+
+type overviewData struct {
+	Progress     Progress
+	Institutions []Summary
+	Reports      []string
+	Addresses    Addresses
+}
+
+func (p *Page) overview(r *http.Request) (any, error) {
+	progress, err := p.cfg.Progress(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	list, err := institutions(r.Context(), p.cfg.Conn)
+	if err != nil {
+		return nil, err
+	}
+	d := overviewData{Progress: progress, Addresses: p.cfg.Addresses, Reports: p.reports()}
+	for _, in := range list {
+		s, err := summarise(r.Context(), p.cfg.Conn, in, 0)
+		if err != nil {
+			return nil, err
+		}
+		d.Institutions = append(d.Institutions, s)
+	}
+	slices.SortStableFunc(d.Institutions, byRestrictedWait)
+	return d, nil
+}
+
+func (p *Page) progress(r *http.Request) (any, error) { return p.cfg.Progress(r.Context()) }
+
+func (p *Page) institution(r *http.Request) (any, error) {
+	list, err := institutions(r.Context(), p.cfg.Conn)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(list, func(in Institution) bool { return in.ID == r.PathValue("id") })
+	if at < 0 {
+		return nil, notFound{"the institution " + r.PathValue("id")}
+	}
+	days := periodDays[0]
+	for _, d := range periodDays {
+		if r.URL.Query().Get("days") == fmt.Sprint(d) {
+			days = d
+		}
+	}
+	return detail(r.Context(), p.cfg.Conn, list[at], days)
+}
+
+// reports returns the finished HTML reports, the newest period first.
+func (p *Page) reports() []string {
+	names, err := fs.Glob(os.DirFS(p.cfg.ReportsDir), "*.html")
+	if err != nil {
+		return nil
+	}
+	slices.Sort(names)
+	slices.Reverse(names)
+	return names
+}
