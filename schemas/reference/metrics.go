@@ -453,6 +453,9 @@ func (r *Reading) Series(from, to time.Time, bucketStep time.Duration) ([]Series
 		}
 		return n*stepMs - r.offsetMs
 	}
+	if !from.Before(to) {
+		return nil, nil
+	}
 	rows := map[int64][]*row{}
 	for _, x := range r.during(from, to) {
 		rows[bucketOf(x.CreatedAtMs)] = append(rows[bucketOf(x.CreatedAtMs)], x)
@@ -461,7 +464,7 @@ func (r *Reading) Series(from, to time.Time, bucketStep time.Duration) ([]Series
 		if c.Status != schemas.CoverageComplete {
 			continue
 		}
-		// The buckets that meet the stretch and the period are those of the instants in both: a bucket outside the loop's range meets at most one.
+		// A bucket has to meet the stretch and to meet the period; the two need not meet within it.
 		first, last := max(bucketOf(c.SinceMs), bucketOf(from.UnixMilli())), min(c.UntilMs, to.UnixMilli())
 		for bucket := first; bucket < last; bucket += stepMs {
 			if rows[bucket] == nil {
