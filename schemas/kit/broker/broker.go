@@ -1,29 +1,160 @@
-// Package broker runs a Kafka-protocol broker inside the process, for tests and for the standalone: one node, one user.
+// Package broker runs a Kafka-protocol broker inside the process, for tests and for the standalone: one node, one user,
+// loopback only, no authentication. Production runs Kafka.
 package broker
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 )
 
-// Config configures a Broker.
+// topicsTimeout bounds the creation of the topics at the start, in a process that talks to itself.
+const topicsTimeout = 30 * time.Second
+
+// Config configures a Broker. Its zero value is a broker in memory, on a free port, without topics.
 type Config struct {
-	Addr    string            // host:port to listen on; port 0 takes a free one; empty means 127.0.0.1:0
-	DataDir string            // log and offsets live here; empty means in memory only
-	Topics  []kafka.TopicSpec // made when they are missing
+	Addr    string            // host:port to listen on, loopback; port 0 takes a free one; empty means 127.0.0.1:0
+	DataDir string            // log and offsets live here and survive the process; empty means in memory only
+	Topics  []kafka.TopicSpec // made when they are missing; Replication is of no account here
 	Log     *slog.Logger      // nil means slog.Default()
 }
 
 // Broker is a running broker.
-type Broker struct{}
+type Broker struct {
+	cluster *kfake.Cluster
+	addr    string
+	lock    *os.File // held while the broker owns DataDir; nil in memory
+}
 
-// Start starts a broker and returns when it serves its topics.
-func Start(cfg Config) (*Broker, error) { return nil, errors.ErrUnsupported }
+// Start starts a broker and returns when it serves its topics. With a DataDir every acknowledged record and every committed
+// offset is on disk (fsync), so that they outlive kill -9 of the process; a second broker on the same directory is refused.
+// The port may change between two runs on one directory.
+func Start(cfg Config) (*Broker, error) {
+	if cfg.Addr == "" {
+		cfg.Addr = "127.0.0.1:0"
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	b, err := start(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("starting the embedded broker on %s: %w", cfg.Addr, err)
+	}
+	return b, nil
+}
+
+func start(cfg Config) (_ *Broker, err error) {
+	b := &Broker{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Close())
+		}
+	}()
+	options := []kfake.Opt{
+		kfake.NumBrokers(1),
+		kfake.WithLogger(logger{cfg.Log}),
+		kfake.BrokerConfigs(map[string]string{"default.replication.factor": "1"}),
+	}
+	if cfg.DataDir != "" {
+		if b.lock, err = lock(cfg.DataDir); err != nil {
+			return nil, err
+		}
+		options = append(options, kfake.DataDir(filepath.Join(cfg.DataDir, "log")), kfake.SyncWrites())
+	}
+	listener, err := listen(cfg.Addr)
+	if err != nil {
+		return nil, err
+	}
+	b.addr = listener.Addr().String()
+	options = append(options, kfake.ListenFn(func(string, string) (net.Listener, error) { return listener, nil }))
+	if b.cluster, err = kfake.NewCluster(options...); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if len(cfg.Topics) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), topicsTimeout)
+		defer cancel()
+		topics := make([]kafka.TopicSpec, len(cfg.Topics))
+		for i, t := range cfg.Topics {
+			t.Replication = 1
+			topics[i] = t
+		}
+		if err := kafka.EnsureTopics(ctx, kafka.Conn{Brokers: []string{b.addr}, ClientID: "broker"}, topics); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
 
 // Addr returns the host:port that clients dial.
-func (b *Broker) Addr() string { return "" }
+func (b *Broker) Addr() string { return b.addr }
 
-// Close flushes the log and stops the broker.
-func (b *Broker) Close() error { return nil }
+// Close flushes the log and stops the broker. Clients lose their connections.
+func (b *Broker) Close() error {
+	if b.cluster != nil {
+		b.cluster.Close()
+	}
+	if b.lock != nil {
+		if err := b.lock.Close(); err != nil {
+			return fmt.Errorf("unlocking the embedded broker's directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// listen listens on loopback only: whoever reaches the broker may read and write everything.
+func listen(addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: want host:port: %w", addr, err)
+	}
+	ips, err := net.LookupIP(host)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: %w", addr, err)
+	}
+	for _, ip := range ips {
+		if !ip.IsLoopback() {
+			return nil, fmt.Errorf("address %q: the embedded broker has no authentication and serves loopback only, 127.0.0.1 or localhost", addr)
+		}
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	return listener, nil
+}
+
+func lock(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the data directory's lock: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory %s is in use by another broker: %w", dir, err), f.Close())
+	}
+	return f, nil
+}
+
+// logger passes kfake's warnings on; what it says of single requests is noise.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {
+	switch level {
+	case kfake.LogLevelError:
+		l.log.Error("embedded broker", "says", fmt.Sprintf(format, args...))
+	case kfake.LogLevelWarn:
+		l.log.Warn("embedded broker", "says", fmt.Sprintf(format, args...))
+	}
+}

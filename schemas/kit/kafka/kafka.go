@@ -4,9 +4,19 @@ package kafka
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
 	"time"
 
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
+)
+
+const (
+	dialTimeout = 5 * time.Second  // to open, secure and authenticate one connection
+	ioTimeout   = 10 * time.Second // of one request, beside the time that the request itself asks the broker to wait
+	metadataTTL = 2 * time.Second  // the transport learns of a new leader by this poll only
 )
 
 // Conn says how to reach a cluster.
@@ -31,5 +41,44 @@ type Record struct {
 	Key       []byte
 	Value     []byte
 	Headers   []Header
-	Time      time.Time // to the millisecond, UTC
+	Time      time.Time // to the millisecond, UTC; the producer puts the present where it is zero
+}
+
+// Size returns the bytes of the record's key, value and headers.
+func (r *Record) Size() int {
+	n := len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return n
+}
+
+func (c Conn) validate() error {
+	var errs []error
+	if len(c.Brokers) == 0 {
+		errs = append(errs, errors.New("Conn.Brokers is empty; it wants host:port of at least one broker"))
+	}
+	for _, b := range c.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			errs = append(errs, fmt.Errorf("Conn.Brokers has %q; it wants host:port: %w", b, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c Conn) dialer() *kafkago.Dialer {
+	return &kafkago.Dialer{ClientID: c.ClientID, Timeout: dialTimeout, DualStack: true, TLS: c.TLS, SASLMechanism: c.SASL}
+}
+
+// client returns a client with a transport of its own, which the caller closes.
+func (c Conn) client() (*kafkago.Client, *kafkago.Transport) {
+	t := &kafkago.Transport{
+		ClientID:    c.ClientID,
+		Dial:        (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialTimeout: dialTimeout,
+		MetadataTTL: metadataTTL,
+		TLS:         c.TLS,
+		SASL:        c.SASL,
+	}
+	return &kafkago.Client{Addr: kafkago.TCP(c.Brokers...), Transport: t, Timeout: ioTimeout}, t
 }

@@ -1,34 +1,126 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/cenkalti/backoff/v5"
+	kafkago "github.com/segmentio/kafka-go"
 )
 
 // TopicSpec is a topic as it should be.
 type TopicSpec struct {
 	Name        string            `koanf:"name" yaml:"name"`
 	Partitions  int               `koanf:"partitions" yaml:"partitions"`
-	Replication int               `koanf:"replication" yaml:"replication"`
-	Config      map[string]string `koanf:"config" yaml:"config"`
+	Replication int               `koanf:"replication" yaml:"replication"` // 0 takes the cluster's default
+	Config      map[string]string `koanf:"config" yaml:"config"`           // the topic's settings by Kafka's names
 }
 
-// EnsureTopics creates the topics that are missing and checks the partitions of those that are there.
-func EnsureTopics(ctx context.Context, conn Conn, topics []TopicSpec) error { return errors.ErrUnsupported }
-
-// PartitionLag is how far a group is behind in one partition.
-type PartitionLag struct {
-	Topic     string
-	Partition int
-	Committed int64 // next offset the group would read; -1 when it has committed none
-	First     int64 // first offset in the log
-	End       int64 // high watermark: one past the last readable offset
+func (t TopicSpec) creation() kafkago.TopicConfig {
+	c := kafkago.TopicConfig{Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: cmp.Or(t.Replication, -1)}
+	for _, name := range slices.Sorted(maps.Keys(t.Config)) {
+		c.ConfigEntries = append(c.ConfigEntries, kafkago.ConfigEntry{ConfigName: name, ConfigValue: t.Config[name]})
+	}
+	return c
 }
 
-// Behind is the number of offsets between the group's position and the end of the log.
-func (l PartitionLag) Behind() int64 { return l.End - max(l.Committed, l.First) }
+// EnsureTopics creates the topics that are missing and returns when every partition of all of them has a leader.
+// A topic that is there with another number of partitions is an error, *PartitionsError; other settings of a topic that is
+// there are left alone. It tries again until ctx ends, except when the brokers refuse.
+func EnsureTopics(ctx context.Context, conn Conn, topics []TopicSpec) error {
+	if err := conn.validate(); err != nil {
+		return fmt.Errorf("ensuring topics: %w", err)
+	}
+	client, transport := conn.client()
+	defer transport.CloseIdleConnections()
+	err := untilDone(ctx, func() error { return ensure(ctx, client, topics) })
+	if err != nil {
+		return fmt.Errorf("ensuring topics on %v: %w", conn.Brokers, err)
+	}
+	return nil
+}
 
-// Lag returns the lag of a group in every partition of the topics.
-func Lag(ctx context.Context, conn Conn, group string, topics ...string) ([]PartitionLag, error) {
-	return nil, errors.ErrUnsupported
+func ensure(ctx context.Context, client *kafkago.Client, topics []TopicSpec) error {
+	request := &kafkago.CreateTopicsRequest{}
+	names := make([]string, len(topics))
+	for i, t := range topics {
+		names[i] = t.Name
+	}
+	have, err := partitions(ctx, client, names)
+	if err != nil {
+		return err
+	}
+	for _, t := range topics {
+		if _, ok := have[t.Name]; !ok {
+			request.Topics = append(request.Topics, t.creation())
+		}
+	}
+	if len(request.Topics) > 0 {
+		response, err := client.CreateTopics(ctx, request)
+		if err != nil {
+			return fmt.Errorf("creating topics: %w", err)
+		}
+		for _, t := range request.Topics {
+			// Another process may have been faster: its partitions are checked below like any other's.
+			if err := response.Errors[t.Topic]; err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
+				return fmt.Errorf("creating topic %q: %w", t.Topic, err)
+			}
+		}
+		if have, err = partitions(ctx, client, names); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, t := range topics {
+		switch n, ok := have[t.Name]; {
+		case !ok:
+			return fmt.Errorf("creating topic %q: %w", t.Name, kafkago.LeaderNotAvailable)
+		case n != t.Partitions:
+			errs = append(errs, backoff.Permanent(&PartitionsError{Topic: t.Name, Have: n, Want: t.Partitions}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// partitions returns the number of partitions of each of the topics that exist; a partition without a leader is an error.
+func partitions(ctx context.Context, client *kafkago.Client, topics []string) (map[string]int, error) {
+	response, err := client.Metadata(ctx, &kafkago.MetadataRequest{Topics: topics})
+	if err != nil {
+		return nil, fmt.Errorf("reading topics: %w", err)
+	}
+	have := map[string]int{}
+	for _, t := range response.Topics {
+		switch {
+		case errors.Is(t.Error, kafkago.UnknownTopicOrPartition):
+			continue
+		case t.Error != nil:
+			return nil, fmt.Errorf("reading topic %q: %w", t.Name, t.Error)
+		}
+		for _, p := range t.Partitions {
+			if p.Error != nil && !errors.Is(p.Error, kafkago.ReplicaNotAvailable) {
+				return nil, fmt.Errorf("reading topic %q, partition %d: %w", t.Name, p.ID, p.Error)
+			}
+		}
+		have[t.Name] = len(t.Partitions)
+	}
+	return have, nil
+}
+
+// untilDone calls do until it returns nil, an error that trying again cannot mend, or ctx ends.
+func untilDone(ctx context.Context, do func() error) error {
+	wait := newBackOff()
+	for {
+		err := do()
+		var permanent *backoff.PermanentError
+		if err == nil || errors.As(err, &permanent) || refused(err) {
+			return err
+		}
+		if !sleep(ctx, wait.NextBackOff()) {
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
 }
