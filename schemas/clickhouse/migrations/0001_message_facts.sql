@@ -1,6 +1,6 @@
 -- One row per message and institution; no text, no handle. The sort key is immutable, so a repeat, an edit or a better model replaces the row and
 -- never stands beside it. version is monotonic in (time of the last change, model, content): the newest wins in whatever order rows arrive.
-CREATE TABLE message_facts
+CREATE TABLE IF NOT EXISTS message_facts
 (
     institution         LowCardinality(String),
     created_at          DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
@@ -15,7 +15,7 @@ CREATE TABLE message_facts
     observed_at         Nullable(DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     edited_at           Nullable(DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     parent_id           String CODEC(ZSTD(1)),
-    parent_author_key   String CODEC(ZSTD(1)) COMMENT 'empty where the platform does not name it; then it is resolved by parent_id when read',
+    parent_author_key   String COMMENT 'empty where the platform does not name it; then it is resolved by parent_id when read' CODEC(ZSTD(1)),
     root_id             String CODEC(ZSTD(1)),
     mention_keys        Array(String) CODEC(ZSTD(1)),
     parent_is_account   Enum8('unknown' = 0, 'no' = 1, 'yes' = 2),

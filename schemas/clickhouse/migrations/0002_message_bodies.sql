@@ -1,5 +1,5 @@
 -- Texts live apart from the facts: another role reads them, and they expire sooner.
-CREATE TABLE message_bodies
+CREATE TABLE IF NOT EXISTS message_bodies
 (
     institution LowCardinality(String),
     created_at  DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
@@ -7,7 +7,7 @@ CREATE TABLE message_bodies
     message_id  String CODEC(ZSTD(1)),
     message_key FixedString(16),
     text        String CODEC(ZSTD(3)),
-    url         String CODEC(ZSTD(3)) COMMENT 'only of outbound messages',
+    url         String COMMENT 'only of outbound messages' CODEC(ZSTD(3)),
     expires_at  DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
     version     UInt64 CODEC(ZSTD(1))
 )

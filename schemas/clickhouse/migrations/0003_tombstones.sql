@@ -1,5 +1,5 @@
 -- A deletion wins over any replay: it stands in a table of its own, under the keyed hash of the message's id and nothing else of the message.
-CREATE TABLE tombstones
+CREATE TABLE IF NOT EXISTS tombstones
 (
     institution LowCardinality(String),
     platform    LowCardinality(String),

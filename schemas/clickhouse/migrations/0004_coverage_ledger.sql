@@ -1,5 +1,5 @@
 -- What each connector is known to have read. A stretch grows by its until; a repeat changes nothing.
-CREATE TABLE coverage_ledger
+CREATE TABLE IF NOT EXISTS coverage_ledger
 (
     institution LowCardinality(String),
     connector   LowCardinality(String),

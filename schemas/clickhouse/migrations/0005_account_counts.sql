@@ -1,4 +1,4 @@
-CREATE TABLE account_counts
+CREATE TABLE IF NOT EXISTS account_counts
 (
     institution LowCardinality(String),
     platform    LowCardinality(String),

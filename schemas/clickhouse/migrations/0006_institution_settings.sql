@@ -1,5 +1,5 @@
 -- What views need of institutions.yaml. Zones have no daylight saving, so one offset buckets local days.
-CREATE TABLE institution_settings
+CREATE TABLE IF NOT EXISTS institution_settings
 (
     institution  LowCardinality(String),
     name         String,

@@ -1,5 +1,5 @@
 -- A cumulative working calendar for ASOF joins: seconds of work before s, per calendar and offset. Built from the calendar files by sink migrate.
-CREATE TABLE business_spans
+CREATE TABLE IF NOT EXISTS business_spans
 (
     calendar     LowCardinality(String),
     utc_offset_s Int32,

@@ -1,4 +1,4 @@
-CREATE TABLE report_runs
+CREATE TABLE IF NOT EXISTS report_runs
 (
     report       LowCardinality(String),
     institution  LowCardinality(String),

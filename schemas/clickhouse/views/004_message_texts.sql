@@ -1,0 +1,10 @@
+CREATE OR REPLACE VIEW message_texts AS
+SELECT
+    b.institution AS institution,
+    b.platform AS platform,
+    b.message_id AS message_id,
+    b.text AS text
+FROM message_bodies AS b FINAL
+LEFT ANTI JOIN tombstones AS d
+    ON d.institution = b.institution AND d.platform = b.platform AND d.message_key = b.message_key
+COMMENT 'The redacted text of each message, for the role that may read texts. Deleted and expired messages are absent. Join it with messages by institution, platform and message_id.'
