@@ -90,7 +90,7 @@ func (g *generation) read(ctx context.Context, p *partition) error {
 		err := g.readBatch(ctx, p, conn)
 		switch {
 		case errors.Is(err, kafkago.OffsetOutOfRange):
-			return g.outOfRange(p, conn)
+			return g.outOfRange(ctx, p)
 		case err != nil:
 			return err
 		}
@@ -163,6 +163,7 @@ func (g *generation) handOver(ctx context.Context, p *partition, chunk []Record,
 	g.mu.Lock()
 	p.atEnd, p.waiting, p.end = false, true, max(p.end, end)
 	g.uncommitted += len(chunk)
+	g.c.metrics.buffered.Set(float64(g.uncommitted))
 	g.busy()
 	g.mu.Unlock()
 	select {
@@ -201,14 +202,13 @@ func (g *generation) fails(p *partition) {
 }
 
 // outOfRange makes the error of an offset that the log does not hold, or another error when it does after all.
-func (g *generation) outOfRange(p *partition, conn *kafkago.Conn) error {
-	if err := conn.SetDeadline(time.Now().Add(ioTimeout)); err != nil {
-		return fmt.Errorf("setting a deadline: %w", err)
-	}
-	first, end, err := conn.ReadOffsets()
+// It asks over another connection: kafka-go leaves the rest of an answer with an error unread.
+func (g *generation) outOfRange(ctx context.Context, p *partition) error {
+	ends, err := logs(ctx, g.client, map[string][]int{p.topic: {p.partition}})
 	if err != nil {
-		return fmt.Errorf("reading the ends of the log: %w", err)
+		return err
 	}
+	first, end := ends[0].First, ends[0].End
 	if p.next >= first && p.next <= end {
 		return fmt.Errorf("fetching offset %d, which the log from %d to %d holds: %w", p.next, first, end, io.ErrNoProgress)
 	}

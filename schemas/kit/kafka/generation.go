@@ -24,9 +24,10 @@ var (
 
 // generation is what the consumer does between two rebalances: a fetch loop per assigned partition, one gatherer.
 type generation struct {
-	c     *Consumer
-	group *kafkago.Generation
-	parts []*partition
+	c      *Consumer
+	group  *kafkago.Generation
+	client *kafkago.Client
+	parts  []*partition
 
 	chunks       chan []Record
 	chunkRecords int
@@ -90,6 +91,7 @@ func (c *Consumer) consume(ctx, ended context.Context, group *kafkago.Generation
 	for _, p := range g.parts {
 		c.metrics.lag.DeleteLabelValues(c.cfg.Group, p.topic, strconv.Itoa(p.partition))
 	}
+	c.metrics.buffered.Set(0)
 	c.cfg.Progress.Advance() // not idle until a next generation says so
 	if errors.Is(err, errGenerationEnded) {
 		return nil
@@ -99,7 +101,7 @@ func (c *Consumer) consume(ctx, ended context.Context, group *kafkago.Generation
 
 func (c *Consumer) newGeneration(ctx context.Context, group *kafkago.Generation, client *kafkago.Client) (*generation, error) {
 	g := &generation{
-		c: c, group: group,
+		c: c, group: group, client: client,
 		chunks:       make(chan []Record, queueChunks),
 		chunkRecords: max(1, c.cfg.Policy.MaxRecords/queueChunks),
 		chunkBytes:   max(1, c.cfg.Policy.MaxBytes/queueChunks),
@@ -291,6 +293,7 @@ func (g *generation) moved(records int, offsets map[string]map[int]int64) {
 		}
 	}
 	g.uncommitted -= records
+	g.c.metrics.buffered.Set(float64(g.uncommitted))
 	g.c.cfg.Progress.Advance()
 	g.idle = false
 	g.rest()
