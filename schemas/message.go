@@ -71,6 +71,18 @@ func (e *FieldError) Error() string {
 
 // ParseMessage reads one line of the archive form and validates it against now. The error is a *FieldError.
 func ParseMessage(line []byte, now time.Time) (*Message, error) {
+	m, err := DecodeMessage(line)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Validate(now); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// DecodeMessage is ParseMessage without the validation, for a caller that fills in defaults before it validates. The error is a *FieldError.
+func DecodeMessage(line []byte) (*Message, error) {
 	if !utf8.Valid(line) {
 		return nil, &FieldError{Reason: DeadInvalidUTF8, Key: "line", Allowed: "the line has to be UTF-8"}
 	}
@@ -81,9 +93,6 @@ func ParseMessage(line []byte, now time.Time) (*Message, error) {
 	}
 	if dec.InputOffset() < int64(len(bytes.TrimRight(line, " \t\r\n"))) {
 		return nil, &FieldError{Reason: DeadMalformed, Key: "line", Allowed: "one JSON object a line, nothing after it"}
-	}
-	if err := m.Validate(now); err != nil {
-		return nil, err
 	}
 	return &m, nil
 }
