@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/dwiarah/dwiarah/schemas/kit/broker"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
@@ -317,7 +318,8 @@ func ask(tb testing.TB, b *Broker, request kmsg.Request) kmsg.Response {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr))
+	// Requests since Kafka 4 name topics by id; the names will do.
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.MaxVersions(kversion.V3_9_0()))
 	if err != nil {
 		tb.Fatal(err)
 	}
