@@ -1,0 +1,331 @@
+package enrich
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/dwiarah/dwiarah/enrich/codebook"
+	"github.com/dwiarah/dwiarah/enrich/internal/model"
+	"github.com/dwiarah/dwiarah/enrich/internal/risk"
+	"github.com/dwiarah/dwiarah/enrich/internal/text"
+	"github.com/dwiarah/dwiarah/enrich/internal/train"
+	"github.com/dwiarah/dwiarah/enrich/models"
+)
+
+// Labels of a Result that are not a class of a head.
+const (
+	// UnknownSentiment is the sentiment of a message that the classifier could not answer.
+	UnknownSentiment = "unknown"
+	// UndeterminedLanguage is BCP 47's code for a language that nobody knows.
+	UndeterminedLanguage = "und"
+)
+
+// TagProbability is the calibrated probability of one risk tag.
+type TagProbability struct {
+	Tag string
+	P   float32
+}
+
+// TagProbabilities are in order of precedence; tags under 0.01 are left out.
+type TagProbabilities []TagProbability
+
+// MarshalJSON writes an object from tag to probability.
+func (t TagProbabilities) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, p := range t {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.Quote(p.Tag))
+		b.WriteByte(':')
+		b.WriteString(strconv.FormatFloat(float64(p.P), 'g', -1, 32))
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote; the order is that of the text.
+func (t *TagProbabilities) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("reading tag probabilities: %w", err)
+	}
+	*t = TagProbabilities{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return fmt.Errorf("reading tag probabilities: %w", err)
+		}
+		p := TagProbability{Tag: fmt.Sprint(name)}
+		if err := d.Decode(&p.P); err != nil {
+			return fmt.Errorf("reading the probability of %q: %w", p.Tag, err)
+		}
+		*t = append(*t, p)
+	}
+	return nil
+}
+
+// Result is what the classifier says about one text. Its JSON names are those of `enrich classify`.
+type Result struct {
+	// Lang is a BCP 47 code, "und" when the classifier abstains and the platform claimed nothing.
+	Lang string `json:"lang"`
+	// Sentiment is negative, neutral or positive.
+	Sentiment string  `json:"sentiment"`
+	PNegative float32 `json:"p_negative"`
+	PNeutral  float32 `json:"p_neutral"`
+	PPositive float32 `json:"p_positive"`
+	// RiskTag is the first of RiskTags, or none. A tag of which only the group is sure is reported as its parent, in upper case.
+	RiskTag  string   `json:"risk_tag"`
+	RiskTags []string `json:"risk_tags"`
+	// RiskSeverity is 0 to 5.
+	RiskSeverity int              `json:"risk_severity"`
+	RiskP        TagProbabilities `json:"risk_p"`
+	// Toxicity is the probability that the text abuses somebody; it is apart from risk.
+	Toxicity float32 `json:"toxicity"`
+	// ContentFunction is informative, educative, entertaining, mixed or other for the institution's own texts, empty for others.
+	ContentFunction string  `json:"content_function"`
+	NeedsReply      bool    `json:"needs_reply"`
+	PNeedsReply     float32 `json:"p_needs_reply"`
+	// ModelVersion names the artefact and the rules.
+	ModelVersion string `json:"model_version"`
+}
+
+// Classifier answers every head for a text. It is read-only and safe for concurrent use.
+type Classifier struct {
+	version  string
+	seq      uint32
+	analyzer *text.Analyzer
+	model    *model.Model
+	table    *risk.Table
+	lexicon  *risk.Lexicon
+
+	sentiment, language, risk, reply, toxic, function *model.Head
+
+	parentOf []int
+	parents  []string
+	scratch  sync.Pool
+}
+
+type scratch struct {
+	doc    text.Doc
+	scorer *model.Scorer
+	p      []float64
+}
+
+// NewClassifier loads the released model.
+func NewClassifier() (*Classifier, error) { return NewClassifierFrom(models.Classifier) }
+
+// NewClassifierFrom loads a model artefact, as `enrich train` writes it.
+func NewClassifierFrom(artefact []byte) (*Classifier, error) {
+	m, err := model.Decode(artefact)
+	if err != nil {
+		return nil, fmt.Errorf("loading the classifier: %w", err)
+	}
+	c := &Classifier{model: m, seq: m.Seq}
+	if c.analyzer, err = text.NewAnalyzer(); err != nil {
+		return nil, fmt.Errorf("loading the classifier: %w", err)
+	}
+	if c.table, err = risk.Read(codebook.Files); err != nil {
+		return nil, fmt.Errorf("loading the classifier: %w", err)
+	}
+	if c.lexicon, err = risk.ReadLexicon(codebook.Files); err != nil {
+		return nil, fmt.Errorf("loading the classifier: %w", err)
+	}
+	c.version = fmt.Sprintf("%s/rules-%d", m.Version, c.table.RulesVersion)
+	for name, into := range map[string]**model.Head{train.HeadSentiment: &c.sentiment, train.HeadLanguage: &c.language, train.HeadRisk: &c.risk,
+		train.HeadReply: &c.reply, train.HeadToxic: &c.toxic, train.HeadFunction: &c.function} {
+		if *into, err = m.Head(name); err != nil {
+			return nil, fmt.Errorf("loading the classifier: %w", err)
+		}
+	}
+	if got, want := strings.Join(c.risk.Labels, " "), strings.Join(c.table.Names(), " "); got != want {
+		return nil, fmt.Errorf("loading the classifier: model %s knows the risk tags %s, the code book has %s", m.Version, got, want)
+	}
+	c.parentOf, c.parents = c.table.Parents()
+	widest := len(c.parents)
+	for _, h := range m.Heads {
+		widest = max(widest, len(h.Labels))
+	}
+	c.scratch.New = func() any { return &scratch{scorer: model.NewScorer(m), p: make([]float64, widest)} }
+	return c, nil
+}
+
+// ModelVersion names the artefact and the rules; every Result carries it.
+func (c *Classifier) ModelVersion() string { return c.version }
+
+// EnrichmentSeq grows with every released model: of two enrichments of one message the one with the larger number wins. At most 1023.
+func (c *Classifier) EnrichmentSeq() uint32 { return c.seq }
+
+// Classify answers for one text. Lang is what the platform claims, or empty. Outbound says that the text is the institution's own: then it has a
+// content function, and neither a risk tag nor a need of reply. The same arguments always give the same result; any bytes are accepted, and
+// the time is bounded whatever the length.
+func (c *Classifier) Classify(s, lang string, outbound bool) Result {
+	w := c.scratch.Get().(*scratch)
+	defer c.scratch.Put(w)
+	c.analyzer.Analyze(&w.doc, s)
+	w.scorer.Score(&w.doc)
+	r := Result{ModelVersion: c.version, RiskTag: risk.None, RiskTags: []string{}, RiskP: TagProbabilities{}}
+	c.setSentiment(w, &r)
+	r.Lang = c.languageOf(w, lang)
+	r.Toxicity = c.toxicity(w)
+	if outbound {
+		r.ContentFunction = c.functionOf(w)
+		return r
+	}
+	c.setRisk(w, &r)
+	c.setNeedsReply(w, &r)
+	return r
+}
+
+// wordless holds for a text of nothing but mentions, links, emoji and punctuation: there is nothing to answer or to judge in it.
+func wordless(d *text.Doc) bool { return d.Shape.Words == 0 && d.Shape.Numbers == 0 }
+
+func (c *Classifier) setSentiment(w *scratch, r *Result) {
+	p := w.p[:len(c.sentiment.Labels)]
+	w.scorer.Probabilities(c.sentiment, p)
+	r.PNegative, r.PNeutral, r.PPositive = float32(p[0]), float32(p[1]), float32(p[2])
+	r.Sentiment = c.sentiment.Labels[largest(p)]
+}
+
+func largest(p []float64) int {
+	best := 0
+	for i := range p {
+		if p[i] > p[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+// fewestWords is how many words language identification wants before it contradicts what the platform claims.
+const fewestWords = 2
+
+func (c *Classifier) languageOf(w *scratch, claimed string) string {
+	p := w.p[:len(c.language.Labels)]
+	w.scorer.Probabilities(c.language, p)
+	if best := largest(p); w.doc.Shape.Words >= fewestWords && p[best] >= c.language.Threshold[best] && mostlyLatin(&w.doc) {
+		return c.language.Labels[best]
+	}
+	claimed, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(claimed)), "-")
+	switch {
+	case claimed == "in":
+		return "id"
+	case claimed == "jw":
+		return "jv"
+	case len(claimed) < 2 || len(claimed) > 3 || strings.ContainsFunc(claimed, func(r rune) bool { return r < 'a' || r > 'z' }):
+		return UndeterminedLanguage
+	}
+	return claimed
+}
+
+// mostlyLatin: the languages of the model are written in Latin letters, any other script is beyond it.
+func mostlyLatin(d *text.Doc) bool {
+	latin, other := 0, 0
+	for _, t := range d.Tokens {
+		if t.Kind != text.Word {
+			continue
+		}
+		r, _ := utf8.DecodeRune(d.Text(t))
+		if unicode.Is(unicode.Latin, r) {
+			latin++
+		} else if unicode.IsLetter(r) {
+			other++
+		}
+	}
+	return latin > other
+}
+
+// abusiveP is the least toxicity of a text with a word that is abuse wherever it stands.
+const abusiveP = 0.9
+
+func (c *Classifier) toxicity(w *scratch) float32 {
+	p := w.p[:1]
+	w.scorer.Probabilities(c.toxic, p)
+	if c.lexicon.Abusive(&w.doc) {
+		return float32(max(p[0], abusiveP))
+	}
+	return float32(p[0])
+}
+
+func (c *Classifier) functionOf(w *scratch) string {
+	p := w.p[:len(c.function.Labels)]
+	w.scorer.Probabilities(c.function, p)
+	best := largest(p)
+	if p[best] < c.function.Threshold[best] {
+		return "other"
+	}
+	return c.function.Labels[best]
+}
+
+const (
+	// reportedP is the least probability of a tag that is worth a place in the row.
+	reportedP = 0.01
+	// parentP is how sure a group of tags must be to be reported in place of a tag that is not.
+	parentP = 0.75
+	// parentSeverity caps a group: what is not sure enough to be named is not sure enough to alarm.
+	parentSeverity = 3
+)
+
+func (c *Classifier) setRisk(w *scratch, r *Result) {
+	if wordless(&w.doc) {
+		return
+	}
+	p := w.p[:len(c.risk.Labels)]
+	w.scorer.Probabilities(c.risk, p)
+	modifiers := c.table.Apply(&w.doc, p)
+	for i, tag := range c.risk.Labels {
+		if p[i] >= reportedP {
+			r.RiskP = append(r.RiskP, TagProbability{tag, float32(p[i])})
+		}
+		if p[i] >= c.risk.Threshold[i] {
+			if len(r.RiskTags) == 0 {
+				r.RiskTag, r.RiskSeverity = tag, c.table.Severity(i, modifiers)
+			}
+			r.RiskTags = append(r.RiskTags, tag)
+		}
+	}
+	if len(r.RiskTags) > 0 {
+		return
+	}
+	best, bestP := -1, parentP
+	for parent := range c.parents {
+		miss, children := 1.0, 0
+		for i, of := range c.parentOf {
+			if of == parent {
+				miss *= 1 - p[i]
+				children++
+			}
+		}
+		if children > 1 && 1-miss >= bestP {
+			best, bestP = parent, 1-miss
+		}
+	}
+	if best < 0 {
+		return
+	}
+	r.RiskTag = c.parents[best]
+	r.RiskTags = append(r.RiskTags, r.RiskTag)
+	r.RiskSeverity = parentSeverity
+	for i, of := range c.parentOf {
+		if of == best {
+			r.RiskSeverity = min(r.RiskSeverity, c.table.Tags[i].Severity)
+		}
+	}
+}
+
+func (c *Classifier) setNeedsReply(w *scratch, r *Result) {
+	if wordless(&w.doc) {
+		return
+	}
+	p := w.p[:1]
+	w.scorer.Probabilities(c.reply, p)
+	r.PNeedsReply = float32(p[0])
+	r.NeedsReply = p[0] >= c.reply.Threshold[0]
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"strings"
+
+	"github.com/dwiarah/dwiarah/enrich"
+	"github.com/dwiarah/dwiarah/enrich/codebook"
+	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
+	"github.com/dwiarah/dwiarah/enrich/internal/measure"
+	"github.com/dwiarah/dwiarah/enrich/internal/risk"
+)
+
+type evaluateCommand struct {
+	File        string `help:"A CSV file with a header." type:"existingfile" xor:"what" required:""`
+	TextColumn  string `help:"Column of the text." default:"text"`
+	LabelColumn string `help:"Column of the sentiment: negative, neutral or positive." default:"label"`
+	All         bool   `help:"Measure every set of the data folder and the held-out families of the code book." xor:"what" required:""`
+	Data        string `help:"The data folder, with --all." type:"existingdir"`
+	Model       string `help:"A model artefact in place of the released one." type:"existingfile"`
+	Seed        uint64 `help:"Seed of the bootstrap." default:"1"`
+	Details     bool   `help:"With --all: every set's classes and confusion, too."`
+}
+
+func (c *evaluateCommand) Run(s *streams) error {
+	classifier, err := loadClassifier(c.Model)
+	if err != nil {
+		return err
+	}
+	if c.All {
+		if c.Data == "" {
+			return errors.New("--all wants --data, the folder with the data sets")
+		}
+		return c.all(classifier, s.out)
+	}
+	examples, err := corpus.Labelled(c.File, c.TextColumn, c.LabelColumn)
+	if err != nil {
+		return err
+	}
+	for i, e := range examples {
+		switch e.Sentiment {
+		case corpus.Negative, corpus.Neutral, corpus.Positive:
+		default:
+			return fmt.Errorf("evaluating %s: row %d has the label %q in column %q; allowed are negative, neutral, positive", c.File, i+2, e.Sentiment, c.LabelColumn)
+		}
+	}
+	fmt.Fprintf(s.out, "model %s on %s\n%s", classifier.ModelVersion(), c.File, measure.Evaluate(sentiment(classifier, examples), c.Seed))
+	return nil
+}
+
+// sentiment predicts. Where the set has no neutral class, the answer is the likelier of the other two.
+func sentiment(c *enrich.Classifier, examples []corpus.Example) []measure.Prediction {
+	out := make([]measure.Prediction, len(examples))
+	for i := range examples {
+		e := &examples[i]
+		r := c.Classify(e.Text, "", e.Outbound)
+		p := measure.Prediction{Gold: e.Sentiment, Predicted: r.Sentiment, P: float64(max(r.PNegative, r.PNeutral, r.PPositive))}
+		if e.NoNeutral {
+			negative, positive := float64(r.PNegative), float64(r.PPositive)
+			p.Predicted, p.P = corpus.Negative, negative/(negative+positive)
+			if positive > negative {
+				p.Predicted, p.P = corpus.Positive, positive/(negative+positive)
+			}
+		}
+		out[i] = p
+	}
+	return out
+}
+
+type table struct {
+	out     io.Writer
+	seed    uint64
+	details bool
+	faults  []string
+}
+
+func (t *table) row(name string, p []measure.Prediction) measure.Report {
+	r := measure.Evaluate(p, t.seed)
+	fmt.Fprintf(t.out, "%-52s %6d  %.3f  %.3f-%.3f  %.3f  %.3f\n", name, r.N, r.MacroF1, r.MacroF1Interval.Low, r.MacroF1Interval.High, r.Accuracy, r.ECE)
+	if t.details {
+		fmt.Fprintf(t.out, "%s\n", r)
+	}
+	return r
+}
+
+// share prints a figure that is no F1: how many of n had a property.
+func (t *table) share(name string, n, of int) {
+	fmt.Fprintf(t.out, "%-52s %6d  %.3f\n", name, of, float64(n)/math.Max(1, float64(of)))
+}
+
+func (t *table) heading(title, columns string) {
+	fmt.Fprintf(t.out, "\n%-52s %6s  %s\n", title, "n", columns)
+}
+
+const (
+	scores = "macroF1  95 %  accuracy  ECE"
+	yes    = "yes"
+	no     = "no"
+)
+
+func (c *evaluateCommand) all(classifier *enrich.Classifier, out io.Writer) error {
+	t := &table{out: out, seed: c.Seed, details: c.Details}
+	fmt.Fprintf(out, "model %s\n", classifier.ModelVersion())
+	if err := t.sentimentAndLanguage(classifier, c.Data); err != nil {
+		return err
+	}
+	if err := t.foreignHeads(classifier, c.Data); err != nil {
+		return err
+	}
+	return t.codeBook(classifier, c.Seed)
+}
+
+func (t *table) sentimentAndLanguage(c *enrich.Classifier, dir string) error {
+	t.heading("sentiment", scores)
+	mean, sets := 0.0, 0
+	var languages []measure.Prediction
+	for _, s := range corpus.ValidationSets() {
+		examples, err := s.Read(dir)
+		if err != nil {
+			return err
+		}
+		r := t.row(s.Name, sentiment(c, examples))
+		if strings.HasPrefix(s.Name, "sentiment/nusax/") {
+			mean += r.MacroF1
+			sets++
+		}
+		if s.Lang != "" && s.Name != "sentiment/smsa_valid.csv" {
+			for i := range examples {
+				languages = append(languages, measure.Prediction{Gold: s.Lang, Predicted: c.Classify(examples[i].Text, "", false).Lang})
+			}
+		}
+	}
+	fmt.Fprintf(t.out, "%-52s %6d  %.3f\n", "mean of NusaX", sets, mean/float64(max(sets, 1)))
+	t.heading("language", scores)
+	t.row("NusaX and NusaKalimat, 13 languages", languages)
+	return nil
+}
+
+// questionTopics are the topics of the railway's help account that ask or report something; the others are chatter and experience.
+var questionTopics = map[string]bool{"syarat": true, "jadwalrute": true, "ticketing": true, "aturan": true, "fasilitas": true, "pelayanan": true}
+
+func (t *table) foreignHeads(c *enrich.Classifier, dir string) error {
+	rows, err := corpus.Table(filepath.Join(dir, filepath.FromSlash(corpus.HateSet)))
+	if err != nil {
+		return err
+	}
+	var toxic []measure.Prediction
+	for _, row := range rows {
+		p := float64(c.Classify(row["Tweet"], "", false).Toxicity)
+		toxic = append(toxic, binary(row["Abusive"] == "1", p, 0.5))
+	}
+	t.heading("toxicity", scores)
+	t.row(corpus.HateSet+" (abusive)", toxic)
+
+	rows, err = corpus.Table(filepath.Join(dir, "mentions", "kai121_until_2021-11-14.csv"))
+	if err != nil {
+		return err
+	}
+	var reply []measure.Prediction
+	tagged, alerts := 0, 0
+	for _, row := range rows {
+		r := c.Classify(row["text"], "", false)
+		reply = append(reply, binary(questionTopics[row["topic"]], float64(r.PNeedsReply), 0.5))
+		if r.RiskTag != risk.None {
+			tagged++
+		}
+		if r.RiskSeverity >= alertSeverity {
+			alerts++
+		}
+	}
+	t.heading("needs reply", scores)
+	t.row("kai121, topics read as questions", reply)
+	t.heading("false alarms of risk on kai121 (95 % neutral)", "share")
+	t.share("any risk tag", tagged, len(rows))
+	t.share("severity 4 or 5", alerts, len(rows))
+	return nil
+}
+
+// alertSeverity is the severity from which on a message may alarm.
+const alertSeverity = 4
+
+func binary(gold bool, p, threshold float64) measure.Prediction {
+	x := measure.Prediction{Gold: no, Predicted: no, P: 1 - p}
+	if gold {
+		x.Gold = yes
+	}
+	if p >= threshold {
+		x.Predicted, x.P = yes, p
+	}
+	return x
+}
+
+func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
+	riskTable, err := risk.Read(codebook.Files)
+	if err != nil {
+		return err
+	}
+	book, err := corpus.ReadCodeBook(codebook.Files, append(riskTable.Names(), risk.None))
+	if err != nil {
+		return err
+	}
+	var tags, feeling, reply, toxic, function, language []measure.Prediction
+	hits, alerts := 0, 0
+	for _, e := range book.HeldOut(seed) {
+		r := c.Classify(e.Text, "", e.Outbound)
+		feeling = append(feeling, measure.Prediction{Gold: e.Sentiment, Predicted: r.Sentiment, P: float64(max(r.PNegative, r.PNeutral, r.PPositive))})
+		toxic = append(toxic, binary(e.Toxic == corpus.Yes, float64(r.Toxicity), 0.5))
+		if e.Lang == "id" || e.Lang == "en" {
+			language = append(language, measure.Prediction{Gold: e.Lang, Predicted: r.Lang})
+		}
+		if e.Outbound {
+			function = append(function, measure.Prediction{Gold: e.Function, Predicted: r.ContentFunction})
+			continue
+		}
+		gold := risk.None
+		if len(e.Risk) > 0 {
+			gold = e.Risk[0]
+		}
+		p := measure.Prediction{Gold: gold, Predicted: r.RiskTag}
+		for _, x := range r.RiskP {
+			if x.Tag == r.RiskTag {
+				p.P = float64(x.P)
+			}
+		}
+		tags = append(tags, p)
+		if r.RiskSeverity >= alertSeverity {
+			alerts++
+			if i := riskTable.Index(gold); i >= 0 && riskTable.Tags[i].Severity >= 3 {
+				hits++
+			}
+		}
+		if e.Reply != corpus.Unknown {
+			reply = append(reply, binary(e.Reply == corpus.Yes, float64(r.PNeedsReply), 0.5))
+		}
+	}
+	t.heading("code book, families that never trained", scores)
+	t.row("risk, primary tag", tags)
+	t.row("needs reply", reply)
+	t.row("sentiment", feeling)
+	t.row("toxicity", toxic)
+	t.row("content function (outbound)", function)
+	t.row("language (Indonesian, English)", language)
+	t.heading("of the alerts (severity 4 or 5) on them", "share")
+	t.share("rightly of base severity 3 or more", hits, alerts)
+
+	sarcastic, negative := 0, 0
+	for _, e := range book.Sarcastic(seed) {
+		sarcastic++
+		if c.Classify(e.Text, "", false).Sentiment == corpus.Negative {
+			negative++
+		}
+	}
+	t.heading("sarcastic complaints (held out)", "share")
+	t.share("read as negative", negative, sarcastic)
+	return nil
+}

@@ -1,0 +1,7 @@
+package main
+
+type runCommand struct {
+	Config string `help:"Configuration file."`
+}
+
+func (c *runCommand) Run(s *streams) error { return nil }
