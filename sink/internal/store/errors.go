@@ -49,12 +49,10 @@ var codes = map[int32]struct {
 	77:   {"CANNOT_CLOSE_FILE", Retry},
 	95:   {"CANNOT_READ_FROM_SOCKET", Retry},
 	96:   {"CANNOT_WRITE_TO_SOCKET", Retry},
-	97:   {"CANNOT_READ_ALL_DATA_FROM_CHUNKED_INPUT", Retry},
 	99:   {"UNKNOWN_PACKET_FROM_CLIENT", Retry},
 	100:  {"UNKNOWN_PACKET_FROM_SERVER", Retry},
 	101:  {"UNEXPECTED_PACKET_FROM_CLIENT", Retry},
 	102:  {"UNEXPECTED_PACKET_FROM_SERVER", Retry},
-	103:  {"RECEIVED_DATA_FOR_WRONG_QUERY_ID", Retry},
 	107:  {"FILE_DOESNT_EXIST", Retry},
 	159:  {"TIMEOUT_EXCEEDED", Retry},
 	160:  {"TOO_SLOW", Retry},
@@ -84,7 +82,6 @@ var codes = map[int32]struct {
 	289:  {"REPLICA_IS_NOT_IN_QUORUM", Retry},
 	297:  {"SHARD_HAS_NO_CONNECTIONS", Retry},
 	319:  {"UNKNOWN_STATUS_OF_INSERT", Retry},
-	335:  {"BARRIER_TIMEOUT", Retry},
 	364:  {"RECEIVED_ERROR_TOO_MANY_REQUESTS", Retry},
 	369:  {"ALL_REPLICAS_ARE_STALE", Retry},
 	373:  {"SESSION_IS_LOCKED", Retry},
@@ -199,7 +196,7 @@ func Reason(err error) string {
 	if errors.As(err, &value) {
 		return "a value that does not fit " + value.ColumnType
 	}
-	if network(err) {
+	if Classify(err) == Retry {
 		return "the connection"
 	}
 	return "something unforeseen"

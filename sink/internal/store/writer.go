@@ -21,7 +21,7 @@ type Entry struct {
 
 // refusedInARow is how many entries, one by one, the store may refuse without taking a single row before it is taken for broken. Rows are
 // dead-lettered for what they are; when nothing is taken any more it is not the rows.
-const refusedInARow = 100
+const refusedInARow = 50
 
 // Writer gets batches into a store. Its methods are not safe for concurrent use: one batch is written after the other.
 type Writer struct {

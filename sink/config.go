@@ -1,0 +1,90 @@
+package sink
+
+import (
+	"time"
+
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/sink/internal/store"
+)
+
+// ClickHouseConfig says where ClickHouse is and how to speak to it.
+type ClickHouseConfig = store.Config
+
+// Config is the sink's whole configuration, the file of sink run --config.
+type Config struct {
+	Kafka      KafkaConfig      `koanf:"kafka"`
+	ClickHouse ClickHouseConfig `koanf:"clickhouse"`
+	// Institutions is the path of institutions.yaml: retention, zones and calendars.
+	Institutions string `koanf:"institutions"`
+	// Migrate brings the tables and views up to date before anything is read. Where migrations have a user of their own, sink migrate does it instead.
+	Migrate   bool             `koanf:"migrate"`
+	Batch     BatchConfig      `koanf:"batch"`
+	Telemetry telemetry.Config `koanf:"telemetry"`
+}
+
+// KafkaConfig says where Kafka is and as whom to read.
+type KafkaConfig struct {
+	Brokers []string `koanf:"brokers"`
+	Group   string   `koanf:"group"`
+	// AllowGap goes on where messages were deleted before the sink had read them, and counts them, instead of stopping.
+	AllowGap bool `koanf:"allow_gap"`
+	// Drain is how long a batch that is being written may still take after the end was asked for.
+	Drain config.Duration `koanf:"drain"`
+}
+
+// BatchConfig says when a batch is written: at the first limit that is reached.
+type BatchConfig struct {
+	Records int             `koanf:"records"`
+	Bytes   config.Size     `koanf:"bytes"`
+	Age     config.Duration `koanf:"age"`
+}
+
+// DefaultConfig returns the defaults: everything on this machine.
+func DefaultConfig() Config {
+	return Config{
+		Kafka:        KafkaConfig{Brokers: []string{"127.0.0.1:9092"}, Group: "dwiarah-sink", Drain: config.Duration(10 * time.Second)},
+		ClickHouse:   store.DefaultConfig(),
+		Institutions: "institutions.yaml",
+		Batch:        BatchConfig{Records: 30_000, Bytes: 64 << 20, Age: config.Duration(time.Second)},
+		Telemetry:    telemetry.DefaultConfig(),
+	}
+}
+
+// Validate reports every bad value. The parts with types of their own report theirs.
+func (c Config) Validate(report config.Report) {
+	if c.Institutions == "" {
+		report("institutions", "", "the path of institutions.yaml")
+	}
+}
+
+// Validate reports every bad value.
+func (c KafkaConfig) Validate(report config.Report) {
+	if len(c.Brokers) == 0 {
+		report("brokers", "", "host:port of one or more brokers")
+	}
+	if c.Group == "" {
+		report("group", "", "the name of the consumer group, as dwiarah-sink")
+	}
+	if c.Drain <= 0 {
+		report("drain", c.Drain.Std().String(), "a duration above 0")
+	}
+}
+
+// Validate reports every bad value.
+func (c BatchConfig) Validate(report config.Report) {
+	if c.Records < 1 || c.Records > 1_000_000 {
+		report("records", c.Records, "1 to 1,000,000; 20,000 to 50,000 are usual")
+	}
+	if c.Bytes < 1<<20 || c.Bytes > 1<<30 {
+		report("bytes", int64(c.Bytes), "1MiB to 1GiB")
+	}
+	if c.Age < config.Duration(time.Millisecond) || c.Age > config.Duration(time.Minute) {
+		report("age", c.Age.Std().String(), "1ms to 1m; 1s to 2s are usual")
+	}
+}
+
+func (c KafkaConfig) conn() kafka.Conn {
+	return kafka.Conn{Brokers: c.Brokers, ClientID: "dwiarah-sink"}
+}

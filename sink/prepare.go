@@ -1,0 +1,87 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/dwiarah/dwiarah/schemas/clickhouse"
+	"github.com/dwiarah/dwiarah/schemas/institutions"
+	"github.com/dwiarah/dwiarah/sink/internal/rows"
+	"github.com/dwiarah/dwiarah/sink/internal/store"
+)
+
+// maintenanceDatabase is there in every ClickHouse: one connects to it to create another.
+const maintenanceDatabase = "default"
+
+// Migrate creates the database where it is missing and brings its tables and views up to this build. It may be repeated, and waits for a ClickHouse
+// that does not answer yet until ctx ends.
+func Migrate(ctx context.Context, cfg ClickHouseConfig, log *slog.Logger) (clickhouse.Result, error) {
+	admin := cfg
+	admin.Database = maintenanceDatabase
+	err := with(admin, func(s *store.Store) error {
+		return s.Until(ctx, log, "create the database", func(ctx context.Context) error {
+			return clickhouse.EnsureDatabase(ctx, s.Conn(), cfg.Database)
+		})
+	})
+	if err != nil {
+		return clickhouse.Result{}, err
+	}
+	var result clickhouse.Result
+	err = with(cfg, func(s *store.Store) error {
+		return s.Until(ctx, log, "migrate", func(ctx context.Context) error {
+			// A second attempt does what the first has not; both together are the result.
+			did, err := clickhouse.Migrate(ctx, s.Conn())
+			result.Migrations, result.Views = append(result.Migrations, did.Migrations...), append(result.Views, did.Views...)
+			return err
+		})
+	})
+	if err != nil {
+		return result, fmt.Errorf("migrating database %s: %w", cfg.Database, err)
+	}
+	log.Info("database is up to date", "database", cfg.Database, "migrations", len(result.Migrations), "views", len(result.Views))
+	return result, nil
+}
+
+func with(cfg ClickHouseConfig, f func(*store.Store) error) error {
+	s, err := store.Open(cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(s), s.Close())
+}
+
+// prepare waits for the store and brings into it what the views need beside messages.
+func (s *Sink) prepare(ctx context.Context) error {
+	if s.cfg.Migrate {
+		if _, err := Migrate(ctx, s.cfg.ClickHouse, s.log); err != nil {
+			return err
+		}
+	}
+	err := s.store.Until(ctx, s.log, "write the institutions' settings", func(ctx context.Context) error {
+		return s.store.Insert(ctx, settings(s.directory, time.Now()))
+	})
+	if err != nil && store.Classify(err) == store.Broken {
+		return fmt.Errorf("%w; are the tables there? sink migrate makes them", err)
+	}
+	return err
+}
+
+// settings are the rows of institution_settings.
+func settings(directory *institutions.Directory, loaded time.Time) rows.Table {
+	var id, name, zone, calendar []string
+	var offset []int32
+	var at []time.Time
+	for _, in := range directory.All() {
+		// Zones of the file have no daylight saving, so that any moment tells the offset.
+		_, seconds := loaded.In(in.Location()).Zone()
+		id, name, zone, calendar = append(id, in.ID), append(name, in.Name), append(zone, in.Zone), append(calendar, in.Calendar)
+		offset, at = append(offset, int32(seconds)), append(at, loaded)
+	}
+	return rows.Table{Name: "institution_settings", Rows: len(id), Columns: []rows.Column{
+		{Name: "institution", Values: id}, {Name: "name", Values: name}, {Name: "zone", Values: zone}, {Name: "utc_offset_s", Values: offset},
+		{Name: "calendar", Values: calendar}, {Name: "loaded_at", Values: at},
+	}}
+}

@@ -1,0 +1,226 @@
+// Package sink writes enriched messages and the coverage ledger from Kafka to ClickHouse. What this package does not export is internal; the command
+// is cmd/sink, and the standalone composes the same Sink.
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/institutions"
+	"github.com/dwiarah/dwiarah/schemas/kit/crashpoint"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/sink/internal/deadletter"
+	"github.com/dwiarah/dwiarah/sink/internal/rows"
+	"github.com/dwiarah/dwiarah/sink/internal/store"
+)
+
+// healthLimit is how long the sink may go without a committed batch while records wait, before it calls itself ill.
+const healthLimit = 2 * time.Minute
+
+// Sink reads mentions.enriched.v1 and mentions.ledger.v1 and writes the tables of package schemas/clickhouse. Offsets are committed after the INSERTs
+// have returned, so that a message is written twice rather than never; the tables absorb that.
+type Sink struct {
+	cfg       Config
+	log       *slog.Logger
+	directory *institutions.Directory
+	store     *store.Store
+	writer    *store.Writer
+	consumer  *kafka.Consumer
+	letters   *kafka.Producer
+	metrics   metrics
+}
+
+// New builds a sink that has connected to nothing. The configuration has passed Validate.
+func New(cfg Config, tel *telemetry.Telemetry) (*Sink, error) {
+	s := &Sink{cfg: cfg, log: tel.Log}
+	var err error
+	if s.directory, err = institutions.Load(cfg.Institutions); err != nil {
+		return nil, err
+	}
+	if s.metrics, err = newMetrics(tel.Registry); err != nil {
+		return nil, err
+	}
+	if s.store, err = store.Open(cfg.ClickHouse); err != nil {
+		return nil, err
+	}
+	if s.writer, err = store.NewWriter(s.store, s.directory, s.log, tel.Registry); err != nil {
+		return nil, err
+	}
+	if s.letters, err = kafka.NewProducer(kafka.ProducerConfig{
+		Conn: cfg.Kafka.conn(), MaxRecordBytes: deadletter.MaxRecordBytes, Log: s.log, Metrics: tel.Registry,
+	}); err != nil {
+		return nil, err
+	}
+	s.consumer, err = kafka.NewConsumer(kafka.ConsumerConfig{
+		Conn: cfg.Kafka.conn(), Group: cfg.Kafka.Group, Topics: []string{schemas.TopicEnriched, schemas.TopicLedger},
+		Policy:       kafka.BatchPolicy{MaxRecords: cfg.Batch.Records, MaxBytes: int(cfg.Batch.Bytes), MaxAge: cfg.Batch.Age.Std()},
+		DrainTimeout: cfg.Kafka.Drain.Std(), AllowGap: cfg.Kafka.AllowGap,
+		Log: s.log, Metrics: tel.Registry, Progress: tel.Health.Progress("sink", healthLimit),
+	}, s.handle)
+	if err != nil {
+		return nil, err
+	}
+	tel.Health.Ready("clickhouse", s.store.Ping)
+	return s, nil
+}
+
+// Run prepares the store and consumes until ctx ends, then drains and returns nil; it returns an error when something broke that no repeat mends.
+func (s *Sink) Run(ctx context.Context) error {
+	err := s.run(ctx)
+	return errors.Join(err, s.letters.Close(), s.store.Close())
+}
+
+func (s *Sink) run(ctx context.Context) error {
+	if err := s.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped while ClickHouse was waited for
+		}
+		return err
+	}
+	return s.consumer.Run(ctx)
+}
+
+// handle makes a batch durable: what can be decoded is inserted, the rest and what the store refuses is dead-lettered. The consumer commits after it.
+func (s *Sink) handle(ctx context.Context, batch []kafka.Record) error {
+	entries, places, dead := decode(batch)
+	crashpoint.Hit("sink.before_insert")
+	refusals, err := s.writer.Write(ctx, entries)
+	if err != nil {
+		return err
+	}
+	crashpoint.Hit("sink.after_insert")
+	for _, r := range refusals {
+		dead = append(dead, unstorable{places[r.Index], schemas.DeadRefused, store.Reason(r.Err)})
+	}
+	if err := s.deadLetter(ctx, batch, dead); err != nil {
+		return err
+	}
+	s.metrics.count(batch, dead)
+	return nil
+}
+
+// unstorable is a record of the batch that cannot be stored.
+type unstorable struct {
+	place  int // in the batch
+	reason schemas.DeadReason
+	detail string
+}
+
+// decode returns the batch's entries, the place of each in the batch, and what is no entry.
+func decode(batch []kafka.Record) (entries []store.Entry, places []int, dead []unstorable) {
+	entries, places = make([]store.Entry, 0, len(batch)), make([]int, 0, len(batch))
+	for n, record := range batch {
+		entry, err := decodeEntry(record)
+		if err != nil {
+			dead = append(dead, unstorable{n, reason(err), err.Error()})
+			continue
+		}
+		entries, places = append(entries, entry), append(places, n)
+	}
+	return entries, places, dead
+}
+
+func decodeEntry(r kafka.Record) (store.Entry, error) {
+	schema := deadletter.Header(r.Headers, event.SchemaHeader)
+	if r.Topic == schemas.TopicLedger {
+		entry := &event.LedgerEntry{}
+		if err := event.Decode(schema, r.Value, entry); err != nil {
+			return store.Entry{}, err
+		}
+		return store.Entry{Ledger: entry}, rows.CheckLedger(entry)
+	}
+	enriched := &event.Enriched{}
+	if err := event.Decode(schema, r.Value, enriched); err != nil {
+		return store.Entry{}, err
+	}
+	return store.Entry{Enriched: enriched}, rows.CheckEnriched(enriched)
+}
+
+func reason(err error) schemas.DeadReason {
+	var field *schemas.FieldError
+	switch {
+	case errors.As(err, &field):
+		return field.Reason
+	case errors.Is(err, event.ErrUnknownSchema):
+		return schemas.DeadUnknownSchema
+	default:
+		return schemas.DeadMalformed
+	}
+}
+
+func (s *Sink) deadLetter(ctx context.Context, batch []kafka.Record, dead []unstorable) error {
+	if len(dead) == 0 {
+		return nil
+	}
+	letters := make([]kafka.Record, len(dead))
+	for n, d := range dead {
+		var err error
+		if letters[n], err = deadletter.New(batch[d.place], d.reason, d.detail, time.Now()); err != nil {
+			return err
+		}
+	}
+	if err := s.letters.Produce(ctx, letters...); err != nil {
+		return fmt.Errorf("dead-lettering %d records: %w", len(dead), err)
+	}
+	first := batch[dead[0].place]
+	s.log.Warn("records dead-lettered", "records", len(dead), "of", len(batch), "first_reason", dead[0].reason, "first_detail", dead[0].detail,
+		"first_topic", first.Topic, "first_partition", first.Partition, "first_offset", first.Offset)
+	return nil
+}
+
+// metrics count what went in and where it ended: consumed = stored + dead-lettered, always.
+type metrics struct {
+	consumed, stored *prometheus.CounterVec // topic
+	dead             *prometheus.CounterVec // topic, reason
+}
+
+func newMetrics(registry prometheus.Registerer) (metrics, error) {
+	m := metrics{
+		consumed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dwiarah_sink_consumed_total", Help: "Records whose fate is settled: stored or dead-lettered. Repeats count again.",
+		}, []string{"topic"}),
+		stored: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dwiarah_sink_stored_total", Help: "Records stored in ClickHouse. Repeats count again.",
+		}, []string{"topic"}),
+		dead: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dwiarah_sink_dead_lettered_total", Help: "Records dead-lettered, by reason. Repeats count again.",
+		}, []string{"topic", "reason"}),
+	}
+	for _, c := range []prometheus.Collector{m.consumed, m.stored, m.dead} {
+		if err := registry.Register(c); err != nil {
+			return metrics{}, fmt.Errorf("registering the sink's metrics: %w", err)
+		}
+	}
+	for _, topic := range []string{schemas.TopicEnriched, schemas.TopicLedger} {
+		m.consumed.WithLabelValues(topic)
+		m.stored.WithLabelValues(topic)
+		for _, reason := range schemas.DeadReasons() {
+			m.dead.WithLabelValues(topic, string(reason))
+		}
+	}
+	return m, nil
+}
+
+func (m metrics) count(batch []kafka.Record, dead []unstorable) {
+	stored := map[string]int{}
+	for _, r := range batch {
+		stored[r.Topic]++
+		m.consumed.WithLabelValues(r.Topic).Inc()
+	}
+	for _, d := range dead {
+		topic := batch[d.place].Topic
+		stored[topic]--
+		m.dead.WithLabelValues(topic, string(d.reason)).Inc()
+	}
+	for topic, n := range stored {
+		m.stored.WithLabelValues(topic).Add(float64(n))
+	}
+}
