@@ -161,7 +161,7 @@ func (o orders) serveLibrary(leash <-chan struct{}, tell func(report) error) err
 		return fmt.Errorf("listening: %w", err)
 	}
 	handler, err := chhttp.New(chhttp.Config{
-		Library: library, DataDir: dataDir, SpoolDir: spoolDir, User: o.User, Password: o.Password, MaxBodyBytes: maxBodyBytes, Statements: 1,
+		Library: library, DataDir: dataDir, SpoolDir: spoolDir, User: o.User, Password: o.Password, MaxBodyBytes: maxBodyBytes, Statements: 8,
 		Settings: profile(o.MaxMemoryBytes),
 	}, serverSettings(o.MaxMemoryBytes)...)
 	if err != nil {

@@ -122,7 +122,7 @@ func readBody(r *http.Request, framed bool, directory string, limitBytes int64) 
 			return nil, readingError(err)
 		}
 		if b.size += n; b.size > limitBytes {
-			return nil, newException(codeLimit, "TOO_MANY_ROWS_OR_BYTES", "The request's body is larger than %d bytes", limitBytes)
+			return nil, newException(codeTooManyBytes, "TOO_MANY_BYTES", "The request's body is larger than %d bytes", limitBytes)
 		}
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return nil, fmt.Errorf("spooling a request's body: %w", err)
@@ -140,11 +140,15 @@ func readingError(err error) error {
 	return newException(codeNetworkError, "NETWORK_ERROR", "Reading the request's body: %v", err)
 }
 
-func (b *body) reader() io.Reader {
+// reader reads the whole body, once.
+func (b *body) reader() io.Reader { return io.MultiReader(bytes.NewReader(b.memory), b.spooled()) }
+
+// spooled reads what is not in memory, once.
+func (b *body) spooled() io.Reader {
 	if b.rest == nil {
-		return bytes.NewReader(b.memory)
+		return strings.NewReader("")
 	}
-	return io.MultiReader(bytes.NewReader(b.memory), b.rest)
+	return b.rest
 }
 
 func (b *body) close() {
@@ -211,7 +215,7 @@ func newFramedWriter(target io.Writer, method string) (*framedWriter, error) {
 	case "NONE":
 		m = compress.None
 	default:
-		return nil, newException(codeCannotCompress, "CANNOT_COMPRESS", "Unknown network_compression_method %q; known are LZ4, LZ4HC, ZSTD, NONE", method)
+		return nil, newException(codeUnknownCompression, "UNKNOWN_COMPRESSION_METHOD", "Unknown network_compression_method %q; known are LZ4, LZ4HC, ZSTD, NONE", method)
 	}
 	return &framedWriter{target: target, writer: compress.NewWriter(compress.LevelZero, m)}, nil
 }

@@ -24,13 +24,17 @@ func newException(code int, name, format string, arguments ...any) *exception {
 const (
 	codeNotImplemented       = 48
 	codeSyntaxError          = 62
-	codeBadQuery             = 78
-	codeCannotCompress       = 89
-	codeLimit                = 396
+	codeUnknownTypeOfQuery   = 78
+	codeUnknownCompression   = 89
+	codeUnknownSetting       = 115
+	codeRequiredPassword     = 194
 	codeNetworkError         = 210
-	codeUnknownException     = 1002
 	codeOutfileNotAllowed    = 344
+	codeTooManyBytes         = 307
+	codeBadParameter         = 457
+	codeAccessDenied         = 497
 	codeAuthenticationFailed = 516
+	codeUnknownException     = 1002
 )
 
 var codePattern = regexp.MustCompile(`^Code: (\d+)\. (?:DB::\w+|std::exception): ?`)
@@ -53,17 +57,17 @@ func engineException(text string) *exception {
 // status is the HTTP status that a ClickHouse server gives for the code.
 func (e *exception) status() int {
 	switch e.code {
-	case 194:
+	case codeRequiredPassword:
 		return http.StatusUnauthorized
-	case 192, 193, 497, codeAuthenticationFailed:
+	case 192, 193, codeAccessDenied, codeAuthenticationFailed:
 		return http.StatusForbidden
-	case 6, 8, 15, 25, 26, 27, 38, 41, 44, 53, codeSyntaxError, 72, codeBadQuery, 117, 167, 168, 321, 376, 427, 441, 457:
+	case 6, 8, 15, 25, 26, 27, 38, 41, 44, 53, codeSyntaxError, 72, codeUnknownTypeOfQuery, 117, 167, 168, 321, 376, 427, 441, codeBadParameter:
 		return http.StatusBadRequest
-	case 46, 47, 50, 56, 60, 63, 73, 81, 115:
+	case 46, 47, 50, 56, 60, 63, 73, 81, codeUnknownSetting:
 		return http.StatusNotFound
 	case 159:
 		return http.StatusRequestTimeout
-	case codeLimit:
+	case codeTooManyBytes:
 		return http.StatusRequestEntityTooLarge
 	case codeNotImplemented:
 		return http.StatusNotImplemented

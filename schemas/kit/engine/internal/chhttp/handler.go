@@ -2,7 +2,7 @@
 package chhttp
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -14,9 +14,11 @@ import (
 	"net/url"
 	"regexp"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -140,7 +142,7 @@ func parseRequest(r *http.Request) (request, error) {
 	// ClickHouse takes a semicolon in the query string for itself, net/url for an error.
 	values, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
 	if err != nil {
-		return request{}, newException(457, "BAD_QUERY_PARAMETER", "Reading the URL's parameters: %v", err)
+		return request{}, newException(codeBadParameter, "BAD_QUERY_PARAMETER", "Reading the URL's parameters: %v", err)
 	}
 	q := request{
 		database: r.Header.Get("X-ClickHouse-Database"),
@@ -167,7 +169,7 @@ func parseRequest(r *http.Request) (request, error) {
 			q.queryID = value
 		case name == "client_protocol_version":
 			if q.revision, err = strconv.Atoi(value); err != nil {
-				return request{}, newException(457, "BAD_QUERY_PARAMETER", "client_protocol_version %q is not a number", value)
+				return request{}, newException(codeBadParameter, "BAD_QUERY_PARAMETER", "client_protocol_version %q is not a number", value)
 			}
 		case name == "compress":
 			q.compress = isTrue(value)
@@ -184,7 +186,7 @@ func parseRequest(r *http.Request) (request, error) {
 			q.readonly = value
 		case ignored[name]:
 		case !settingName.MatchString(name):
-			return request{}, newException(115, "UNKNOWN_SETTING", "Unknown setting '%s'", name)
+			return request{}, newException(codeUnknownSetting, "UNKNOWN_SETTING", "Unknown setting '%s'", name)
 		default:
 			q.settings = append(q.settings, chdb.Setting{Name: name, Value: value})
 		}
@@ -252,7 +254,7 @@ func (h *Handler) serveQuery(w http.ResponseWriter, r *http.Request) error {
 	case <-r.Context().Done():
 		return r.Context().Err()
 	}
-	result, stats, format, err := h.run(q, content)
+	result, stats, format, err := h.run(r.Context(), q, content)
 	<-h.running
 	if err != nil {
 		return err
@@ -260,31 +262,36 @@ func (h *Handler) serveQuery(w http.ResponseWriter, r *http.Request) error {
 	if result != nil {
 		defer result.Close()
 	}
-	return h.answer(w, r, q, result, stats, format)
+	return h.answer(w, q, result, stats, format)
 }
 
-// maxStatementBytes bounds the text of a statement that carries no rows after it.
+// maxStatementBytes bounds the text of a statement, with the rows that the engine's own parser must read.
 const maxStatementBytes = 64 << 20
 
-// run executes the request's statement. The result is nil for an INSERT whose rows came with the request.
-func (h *Handler) run(q request, content *body) (_ *chdb.Result, stats chdb.Stats, format string, err error) {
+// run executes the request's statement. The result is nil for an INSERT whose rows came with the request. If ctx ends, because the client has gone, so does the statement.
+func (h *Handler) run(ctx context.Context, q request, content *body) (_ *chdb.Result, stats chdb.Stats, format string, err error) {
 	// The library keeps state for each thread of the operating system.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	text := q.query
-	if text != "" && content.size > 0 {
-		text += "\n"
-	}
-	full := text + string(content.memory)
-	s := parseStatement(full)
-	if s.file != "" {
-		if s.file == "INTO OUTFILE" {
-			return nil, stats, "", newException(codeOutfileNotAllowed, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed")
+	text, rest := q.query, content.reader()
+	s := parseStatement(text)
+	if !s.insert && content.size > 0 {
+		// The statement goes on in the body.
+		if text != "" {
+			text += "\n"
 		}
-		return nil, stats, "", newException(codeBadQuery, "UNKNOWN_TYPE_OF_QUERY", "Query has infile and was send directly to server")
+		text += string(content.memory)
+		s, rest = parseStatement(text), content.spooled()
 	}
-	conn, err := h.config.Library.Connect(h.config.DataDir, h.config.Settings...)
+	switch s.file {
+	case "INTO OUTFILE":
+		return nil, stats, "", newException(codeOutfileNotAllowed, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed")
+	case "FROM INFILE":
+		return nil, stats, "", newException(codeUnknownTypeOfQuery, "UNKNOWN_TYPE_OF_QUERY", "Query has infile and was send directly to server")
+	}
+	mark := uuid.NewString()
+	conn, err := h.config.Library.Connect(h.config.DataDir, append(slices.Clone(h.config.Settings), chdb.Setting{Name: markSetting, Value: mark})...)
 	if err != nil {
 		return nil, stats, "", err
 	}
@@ -292,37 +299,86 @@ func (h *Handler) run(q request, content *body) (_ *chdb.Result, stats chdb.Stat
 	if err := prepare(conn, q); err != nil {
 		return nil, stats, "", err
 	}
+	defer h.cancelWith(ctx, mark)()
+
 	if s.insert && !(s.format == "Values" && len(q.params) > 0) {
-		rows := io.MultiReader(strings.NewReader(full[s.dataAt:]), &restReader{content})
-		stats, err = conn.Insert(s.target, s.format, q.params, rows)
+		rows := []io.Reader{strings.NewReader(text[s.dataAt:]), rest}
+		if s.dataAt < len(text) && content.size > 0 && text == q.query {
+			rows = slices.Insert(rows, 1, io.Reader(strings.NewReader("\n")))
+		}
+		stats, err = conn.Insert(s.target, s.format, q.params, &untilDone{ctx, io.MultiReader(rows...)})
 		return nil, stats, "", err
 	}
-	// Values may hold placeholders, which only the engine's own parser of the whole text fills in.
-	if int64(len(text))+content.size > maxStatementBytes || content.rest != nil {
+	// Values that hold placeholders are for the engine's own parser of the whole text.
+	tail, err := io.ReadAll(io.LimitReader(rest, maxStatementBytes+1))
+	if err != nil {
+		return nil, stats, "", fmt.Errorf("reading the spooled body: %w", err)
+	}
+	if s.insert && text == q.query && content.size > 0 {
+		text += "\n"
+	}
+	if text += string(tail); len(text) > maxStatementBytes {
 		return nil, stats, "", newException(codeSyntaxError, "SYNTAX_ERROR", "The statement is larger than %d bytes", maxStatementBytes)
 	}
-	if !s.insert && conn.Statements(full) > 1 {
+	if !s.insert && conn.Statements(text) > 1 {
 		return nil, stats, "", newException(codeSyntaxError, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
 	}
 	format = s.format
 	if format == "" || s.insert {
 		format = q.format
 	}
-	result, err := conn.Query(full, format, q.params)
+	result, err := conn.Query(text, format, q.params)
 	if err != nil {
 		return nil, stats, "", err
 	}
 	return result, result.Stats, format, nil
 }
 
-// restReader reads the part of a body that is not in memory.
-type restReader struct{ content *body }
+// untilDone stops reading when ctx has ended.
+type untilDone struct {
+	ctx    context.Context
+	source io.Reader
+}
 
-func (r *restReader) Read(p []byte) (int, error) {
-	if r.content.rest == nil {
-		return 0, io.EOF
+func (u *untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
 	}
-	return r.content.rest.Read(p)
+	return u.source.Read(p)
+}
+
+// markSetting carries the mark by which a running statement is found again; a request that sets it for itself cannot be cancelled.
+const markSetting = "log_comment"
+
+// cancelWith ends the statement with the given mark when ctx ends. The library has no call for that; KILL QUERY on another connection does it.
+// The function that it returns ends the watch and must be called.
+func (h *Handler) cancelWith(ctx context.Context, mark string) (stop func()) {
+	finished := make(chan struct{})
+	stopped := make(chan struct{})
+	unwatch := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		for {
+			if conn, err := h.config.Library.Connect(h.config.DataDir); err == nil {
+				if result, err := conn.Query("KILL QUERY WHERE Settings[{setting:String}] = {mark:String} ASYNC", "Null",
+					[]chdb.Param{{Name: "setting", Value: markSetting}, {Name: "mark", Value: mark}}); err == nil {
+					result.Close()
+				}
+				conn.Close()
+			}
+			// The statement may not have begun yet, or not look at its cancellation soon: this goes on until it has ended.
+			select {
+			case <-finished:
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	})
+	return func() {
+		close(finished)
+		if !unwatch() {
+			<-stopped
+		}
+	}
 }
 
 // prepare gives the connection what the request's parameters say. The names of settings have been checked, values are quoted.
@@ -372,7 +428,10 @@ type summary struct {
 	ElapsedNs       string `json:"elapsed_ns"`
 }
 
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, q request, result *chdb.Result, stats chdb.Stats, format string) error {
+// heldBytes is how much of an answer is made before its first byte is sent: until then, what goes wrong is still told as an exception.
+const heldBytes = 16 << 20
+
+func (h *Handler) answer(w http.ResponseWriter, q request, result *chdb.Result, stats chdb.Stats, format string) error {
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	text, err := json.Marshal(summary{
 		ReadRows: number(stats.ReadRows), ReadBytes: number(stats.ReadBytes), WrittenRows: number(stats.WrittenRows), WrittenBytes: number(stats.WrittenBytes),
@@ -387,28 +446,15 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, q request, resu
 		w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 		return nil
 	}
-	blocks := result.Bytes()
-	w.Header().Set("X-ClickHouse-Format", format)
-	w.Header().Set("Content-Type", contentType(format))
-	write := func(target io.Writer) error { _, err := target.Write(blocks); return err }
-	if strings.EqualFold(format, "Native") && q.revision > 0 {
-		// What cannot be written must be an error before the first byte is.
-		var converted bytes.Buffer
-		converted.Grow(len(blocks) + 1024)
-		if err := writeNative(&converted, blocks, q.revision); err != nil {
-			return newException(codeNotImplemented, "NOT_IMPLEMENTED", "Writing the result as Native of revision %d: %v", q.revision, err)
-		}
-		write = func(target io.Writer) error { _, err := converted.WriteTo(target); return err }
-	}
-	var target io.Writer = w
-	var closers []io.Closer
+	sent := &counted{target: w}
+	var target io.Writer = sent
+	var closers []io.Closer // outermost last
 	if q.encoding != "" {
 		c, _ := codecNamed(q.encoding)
 		encoder, err := c.writer(target)
 		if err != nil {
 			return fmt.Errorf("encoding as %s: %w", q.encoding, err)
 		}
-		w.Header().Set("Content-Encoding", q.encoding)
 		target, closers = encoder, append(closers, encoder)
 	}
 	if q.compress {
@@ -418,17 +464,59 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, q request, resu
 		}
 		target, closers = framed, append(closers, framed)
 	}
-	// From here on an error means that the client has gone: nobody is left to be told.
-	if write(target) != nil {
-		return nil
+	headers := w.Header()
+	headers.Set("X-ClickHouse-Format", format)
+	headers.Set("Content-Type", contentType(format))
+	if q.encoding != "" {
+		headers.Set("Content-Encoding", q.encoding)
 	}
-	for i := len(closers) - 1; i >= 0; i-- {
-		if closers[i].Close() != nil {
-			return nil
+	if rows := result.Bytes(); strings.EqualFold(format, "Native") && q.revision > 0 {
+		held := bufio.NewWriterSize(target, min(heldBytes, len(rows)+64<<10))
+		closers = append(closers, closeFunc(held.Flush))
+		err = writeNative(held, rows, q.revision)
+	} else {
+		_, err = target.Write(rows)
+	}
+	switch {
+	case err != nil && sent.failed != nil:
+		return nil // The client has gone: nobody is left to be told.
+	case err != nil && sent.bytes > 0:
+		panic(http.ErrAbortHandler) // The client must see a broken answer, not a short one.
+	case err != nil:
+		headers.Del("X-ClickHouse-Format")
+		headers.Del("Content-Encoding")
+		return newException(codeNotImplemented, "NOT_IMPLEMENTED", "Writing the result as %s of revision %d: %v", format, q.revision, err)
+	}
+	for _, c := range slices.Backward(closers) {
+		if err := c.Close(); err != nil {
+			if sent.failed != nil {
+				return nil
+			}
+			panic(http.ErrAbortHandler)
 		}
 	}
 	return nil
 }
+
+// counted tells what has been sent and whether the client was still there.
+type counted struct {
+	target io.Writer
+	bytes  int64
+	failed error
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.target.Write(p)
+	c.bytes += int64(n)
+	if err != nil {
+		c.failed = err
+	}
+	return n, err
+}
+
+type closeFunc func() error
+
+func (f closeFunc) Close() error { return f() }
 
 func contentType(format string) string {
 	name := strings.ToLower(format)
@@ -461,10 +549,10 @@ func (h *Handler) authorized(r *http.Request) error {
 			host = name
 		}
 		if host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil {
-			return newException(497, "ACCESS_DENIED", "Requests for host %q are refused while no user is configured; use an IP address or localhost", host)
+			return newException(codeAccessDenied, "ACCESS_DENIED", "Requests for host %q are refused while no user is configured; use an IP address or localhost", host)
 		}
 		if origin := r.Header.Get("Origin"); origin != "" || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-			return newException(497, "ACCESS_DENIED", "Requests from web pages (origin %q) are refused while no user is configured", origin)
+			return newException(codeAccessDenied, "ACCESS_DENIED", "Requests from web pages (origin %q) are refused while no user is configured", origin)
 		}
 		return nil
 	}
@@ -477,7 +565,7 @@ func (h *Handler) authorized(r *http.Request) error {
 		user, password = query.Get("user"), query.Get("password")
 	}
 	if user == "" {
-		return newException(194, "REQUIRED_PASSWORD", "Authentication is required")
+		return newException(codeRequiredPassword, "REQUIRED_PASSWORD", "Authentication is required")
 	}
 	same := subtle.ConstantTimeCompare([]byte(user), []byte(h.config.User)) & subtle.ConstantTimeCompare([]byte(password), []byte(h.config.Password))
 	if same != 1 {

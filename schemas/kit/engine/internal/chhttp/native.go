@@ -16,14 +16,10 @@ import (
 // blockInfo stands before every Native block from revision 1 on: field 1, is_overflows, false; field 2, bucket_num, -1; no more fields.
 var blockInfo = []byte{1, 0, 2, 0xff, 0xff, 0xff, 0xff, 0}
 
-// writeNative writes Native blocks of revision 0, the only one that libchdb makes, as blocks of the revision that the client asked for by client_protocol_version.
+// writeNative writes Native blocks of revision 0, the only one that libchdb makes, as blocks of the revision, above 0, that the client asked for by client_protocol_version.
 // The columns' bytes are the same in both; what differs is the block info before a block and, from revision 54454 on, a byte behind a column's type that says
 // whether a custom serialization follows (it never does). clickhouse-go's own column decoders tell where a column ends, so only types that they know can pass.
 func writeNative(w io.Writer, blocks []byte, revision int) error {
-	if revision <= 0 {
-		_, err := w.Write(blocks)
-		return err
-	}
 	source := bytes.NewReader(blocks)
 	// A buffer of the decoder's own size is taken over by it instead of being wrapped, and what it still holds tells the position of the decoder.
 	buffered := bufio.NewReaderSize(source, 128<<10)

@@ -49,7 +49,6 @@ func parseInsert(s *scanner) statement {
 			t = s.next()
 		}
 	}
-	found := statement{}
 	var before token
 	for t = s.nextOutside(); t.kind != end; t = s.nextOutside() {
 		switch {
@@ -65,11 +64,11 @@ func parseInsert(s *scanner) statement {
 			// The rows come from a query: the engine reads the whole text itself.
 			return parseOther(s, t)
 		case t.is("INFILE") && before.is("FROM"):
-			found.file = "FROM INFILE"
+			return statement{file: "FROM INFILE"}
 		}
 		before = t
 	}
-	return found
+	return statement{}
 }
 
 func parseOther(s *scanner, t token) statement {
