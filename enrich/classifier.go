@@ -32,7 +32,7 @@ type TagProbability struct {
 	P   float32
 }
 
-// TagProbabilities are in order of precedence; tags under 0.01 are left out.
+// TagProbabilities are in order of precedence, a parent last; tags under 0.01 are left out.
 type TagProbabilities []TagProbability
 
 // MarshalJSON writes an object from tag to probability.
@@ -311,6 +311,7 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 		return
 	}
 	r.RiskTag = c.parents[best]
+	r.RiskP = append(r.RiskP, TagProbability{r.RiskTag, float32(bestP)})
 	r.RiskTags = append(r.RiskTags, r.RiskTag)
 	r.RiskSeverity = parentSeverity
 	for i, of := range c.parentOf {

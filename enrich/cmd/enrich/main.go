@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,14 +11,15 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/dwiarah/dwiarah/enrich"
+	"github.com/dwiarah/dwiarah/schemas/kit/run"
 )
 
 type commands struct {
-	Classify classifyCommand `cmd:"" help:"Label JSON lines of {id, text, lang?}; needs no services."`
-	Train    trainCommand    `cmd:"" help:"Train the model: the same data, code book and seed give the same bytes."`
-	Evaluate evaluateCommand `cmd:"" help:"Measure the model on labelled texts."`
-	Run      runCommand      `cmd:"" help:"Run the service: label what is in mentions.raw.v1 into mentions.enriched.v1."`
-	Version  versionFlag     `help:"Print the model's version and leave."`
+	Classify classifyCommand  `cmd:"" help:"Label JSON lines of {id, text, lang?}; needs no services."`
+	Train    trainCommand     `cmd:"" help:"Train the model: the same data, code book and seed give the same bytes."`
+	Evaluate evaluateCommand  `cmd:"" help:"Measure the model on labelled texts."`
+	Run      runCommand       `cmd:"" help:"Run the service: label what is in mentions.raw.v1 into mentions.enriched.v1."`
+	Version  kong.VersionFlag `help:"Print the model's version and end."`
 }
 
 // streams are what commands read from and write to, so that tests need no process.
@@ -27,22 +29,37 @@ type streams struct {
 	log      *slog.Logger
 }
 
-type versionFlag bool
-
-// BeforeReset prints the version before anything else is checked.
-func (versionFlag) BeforeReset(app *kong.Kong) error {
-	c, err := enrich.NewClassifier()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(app.Stdout, "enrich, model", c.ModelVersion())
-	app.Exit(0)
-	return nil
+func main() {
+	os.Exit(start(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-func main() {
-	var cli commands
-	k := kong.Parse(&cli, kong.Name("enrich"), kong.Description("Language, sentiment, reputation risk, toxicity, content function and need of reply of public messages."), kong.UsageOnError())
-	s := &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
-	k.FatalIfErrorf(k.Run(s))
+// start returns the process's exit code: 0, 1 after an error, 2 for a command line that is none.
+func start(args []string, in io.Reader, out, errOut io.Writer) int {
+	log := slog.New(slog.NewTextHandler(errOut, nil))
+	s := &streams{in: in, out: out, err: errOut, log: log}
+	classifier, err := enrich.NewClassifier()
+	if err != nil {
+		fmt.Fprintln(errOut, "enrich:", err)
+		return 1
+	}
+	var c commands
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("enrich"), kong.Description("Language, sentiment, reputation risk, toxicity, content function and need of reply of public messages."),
+		kong.UsageOnError(), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }), kong.Vars{"version": "enrich, model " + classifier.ModelVersion()})
+	if err != nil {
+		fmt.Fprintln(errOut, "enrich:", err)
+		return 1
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help and --version
+		return exited
+	}
+	if err != nil {
+		parser.Errorf("%s", err)
+		return 2
+	}
+	return run.Main(log, func(ctx context.Context) error {
+		parsed.BindTo(ctx, (*context.Context)(nil))
+		return parsed.Run(s)
+	})
 }
