@@ -1,0 +1,7 @@
+SELECT
+    toString(institution) AS institution,
+    name,
+    toString(zone) AS zone,
+    toString(calendar) AS calendar
+FROM institution_settings FINAL
+ORDER BY institution
