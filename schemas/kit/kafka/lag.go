@@ -3,6 +3,7 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -55,6 +56,9 @@ func lag(ctx context.Context, client *kafkago.Client, group string, topics []str
 	committed, err := client.OffsetFetch(ctx, request)
 	if err == nil {
 		err = committed.Error
+	}
+	if errors.Is(err, kafkago.GroupIdNotFound) { // a group that has never committed is unknown to some brokers
+		return logs(ctx, client, request.Topics)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading committed offsets: %w", err)
