@@ -28,7 +28,9 @@ SELECT
         resolved_parent_is_account = 'yes' OR (f.from_account_stream AND parent_missing), 'addressed',
         'other') AS role,
     role = 'addressed' AND f.needs_reply AS needs_reply,
-    arrayFilter(a -> a != '' AND a != f.author_key, arrayDistinct(arrayPushFront(f.mention_keys, resolved_parent_author_key))) AS addresses,
+    if(role = 'reply',
+        arrayFilter(a -> a != '' AND a != f.author_key, arrayDistinct(arrayPushFront(f.mention_keys, resolved_parent_author_key))),
+        [f.author_key]) AS authors,
     f.sentiment AS sentiment,
     arrayFilter(tag -> tag != '' AND tag != 'none', arrayDistinct(f.risk_tags)) AS risk_tags,
     f.risk_p AS risk_p,
@@ -38,7 +40,10 @@ SELECT
         * log2(2 + ifNull(f.author_followers, 0)) AS risk_weight
 FROM
 (
-    SELECT *
+    SELECT
+        institution, platform, message_id, message_key, created_at, author_key, kind, direction, is_auto, parent_id, parent_author_key, root_id,
+        mention_keys, parent_is_account, mentions_account, from_account_stream, author_followers, sentiment, risk_tags, risk_severity, risk_p,
+        needs_reply, bot_p
     FROM message_facts FINAL
     WHERE ({institution:String} = '' OR institution = {institution:String})
         AND created_at >= {from:DateTime64(3, 'UTC')}
@@ -81,4 +86,4 @@ LEFT JOIN
     GROUP BY institution, platform, message_key
 ) AS d
     ON d.institution = f.institution AND d.platform = f.platform AND d.message_key = f.message_key
-COMMENT 'Internal. The messages of one institution and period in the terms of METRICS.md. role: broadcast, reply (a human public reply), auto_reply, addressed (inbound, to the institution) or other. needs_reply: addressed and asking for an answer. addresses: the authors that an outbound message speaks to. deleted_at is NULL for a message that still stands.'
+COMMENT 'Internal. The messages of one institution and period in the terms of METRICS.md. role: broadcast, reply (a human public reply), auto_reply, addressed (inbound, to the institution) or other. needs_reply: addressed and asking for an answer. authors: whom a reply speaks to, for other roles who wrote the message. deleted_at is NULL for a message that still stands.'

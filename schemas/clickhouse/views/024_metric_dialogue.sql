@@ -1,4 +1,4 @@
--- One pass: by (thread, author) for who was answered and came back, and by thread (the rows with is_message) for the turns; then both per thread.
+-- One pass: by (thread, author) for who was answered and came back, and by thread (the rows with own_turn) for the turns; then both per thread.
 CREATE OR REPLACE VIEW metric_dialogue AS
 SELECT
     count() AS threads,
@@ -18,16 +18,20 @@ FROM
         SELECT
             platform,
             thread,
-            minIf(created_at, NOT is_message AND NOT is_reply) AS first_in,
-            maxIf(created_at, NOT is_message AND NOT is_reply) AS last_in,
-            countIf(NOT is_message AND NOT is_reply) > 0 AS wrote,
-            groupArrayIf(created_at, NOT is_message AND is_reply) AS reply_times,
-            arrayMap(x -> x.3, arraySort(groupArrayIf((created_at, message_id, is_reply), is_message))) AS sides,
+            part.1 AS own_turn,
+            part.2 AS author,
+            minIf(created_at, NOT own_turn AND role = 'addressed') AS first_in,
+            maxIf(created_at, NOT own_turn AND role = 'addressed') AS last_in,
+            countIf(NOT own_turn AND role = 'addressed') > 0 AS wrote,
+            groupArrayIf(created_at, NOT own_turn AND role = 'reply') AS reply_times,
+            arrayMap(x -> x.3, arraySort(groupArrayIf((created_at, message_id, role), own_turn))) AS sides,
             wrote AND arrayExists(r -> r >= first_in, reply_times) AS is_answered,
             wrote AND arrayExists(r -> r >= first_in AND r < last_in, reply_times) AS is_looped,
             if(empty(sides), 0, 1 + arrayCount((x, y) -> x != y, arrayPopBack(sides), arrayPopFront(sides))) AS turn_count
-        FROM int_turns(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
-        GROUP BY platform, thread, is_message, author
+        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+        ARRAY JOIN arrayPushFront(arrayMap(a -> (false, a), authors), (true, '')) AS part
+        WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('reply', 'addressed')
+        GROUP BY platform, thread, own_turn, author
     )
     GROUP BY platform, thread
     HAVING answered

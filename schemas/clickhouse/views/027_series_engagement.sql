@@ -30,12 +30,14 @@ FROM
     (
         SELECT
             intDiv(toUnixTimestamp64Milli(created_at) + offset_s * 1000, step * 1000) AS bucket_number,
-            author,
-            countIf(is_message AND NOT is_reply) AS own_inbound,
-            countIf(is_message AND is_reply) AS own_replies,
-            countIf(NOT is_message AND NOT is_reply) AS in_u,
-            countIf(NOT is_message AND is_reply) AS out_u
-        FROM int_turns(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+            part.2 AS author,
+            countIf(part.1 AND role = 'addressed') AS own_inbound,
+            countIf(part.1 AND role = 'reply') AS own_replies,
+            countIf(NOT part.1 AND role = 'addressed') AS in_u,
+            countIf(NOT part.1 AND role = 'reply') AS out_u
+        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+        ARRAY JOIN arrayPushFront(arrayMap(a -> (false, a), authors), (true, '')) AS part
+        WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('reply', 'addressed')
         GROUP BY bucket_number, author
     )
     GROUP BY bucket_number

@@ -1,0 +1,120 @@
+-- A reply in the same thread that addresses the author stops the clock of every message of that author that is not later. Descending order and a RANGE frame
+-- make that one pass: the rows seen so far are those at the same instant or later. A message folds into the one before it if that one, at most 24 h older,
+-- was unanswered when it was written; looking at the nearest earlier one is enough, because an older one is answered no later and lies further back.
+-- The 24 hours before the period are read as well, for the folding, and everything after it, for the replies.
+-- now_obs is the least end of complete reading over the connectors that read in the period: beyond it nothing is known, so nothing is seen.
+-- institution = '' means every institution; it serves the view requests and nothing else.
+CREATE OR REPLACE VIEW int_requests AS
+WITH
+    events AS
+    (
+        SELECT
+            institution,
+            platform,
+            thread,
+            arrayJoin(authors) AS author,
+            message_id,
+            created_at,
+            deleted_at,
+            role = 'reply' AS is_reply
+        FROM int_messages(
+            institution = {institution:String},
+            from = {from:DateTime64(3, 'UTC')} - toIntervalHour(24),
+            to = '2299-12-31 00:00:00')
+        WHERE needs_reply OR (role = 'reply' AND deleted_at IS NULL)
+    ),
+    clocks AS
+    (
+        SELECT
+            *,
+            minIf(toNullable(created_at), is_reply) OVER (
+                PARTITION BY institution, platform, thread, author
+                ORDER BY created_at DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_reply_at
+        FROM events
+    ),
+    neighbours AS
+    (
+        SELECT
+            *,
+            count() OVER before AS earlier,
+            any(created_at) OVER before AS previous_at,
+            any(first_reply_at) OVER before AS previous_reply_at
+        FROM clocks
+        WHERE NOT is_reply
+        WINDOW before AS (
+            PARTITION BY institution, platform, thread, author
+            ORDER BY created_at, message_id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING)
+    ),
+    known AS
+    (
+        SELECT institution, min(connector_until) AS now_obs
+        FROM
+        (
+            SELECT institution, connector, max(coverage_ledger.until) AS connector_until
+            FROM coverage_ledger
+            WHERE ({institution:String} = '' OR institution = {institution:String})
+                AND status = 'complete'
+                AND since < {to:DateTime64(3, 'UTC')}
+                AND coverage_ledger.until > {from:DateTime64(3, 'UTC')}
+            GROUP BY institution, connector
+        )
+        GROUP BY institution
+    ),
+    outcomes AS
+    (
+        SELECT
+            c.institution AS institution,
+            c.message_id AS request_id,
+            c.platform AS platform,
+            c.thread AS root_id,
+            if(c.deleted_at IS NULL, c.author, '') AS author_key,
+            c.created_at AS asked_at,
+            if(c.first_reply_at <= o.now_obs, c.first_reply_at, NULL) AS replied_at,
+            if(c.deleted_at <= o.now_obs, c.deleted_at, NULL) AS gone_at,
+            multiIf(
+                replied_at IS NOT NULL AND (gone_at IS NULL OR replied_at <= gone_at), 'replied',
+                gone_at IS NOT NULL, 'deleted', 'open') AS outcome,
+            if(outcome = 'replied', replied_at, NULL) AS answered_at,
+            if(outcome = 'deleted', gone_at, NULL) AS deleted_at,
+            greatest(c.created_at, assumeNotNull(coalesce(answered_at, deleted_at, o.now_obs))) AS ended_at,
+            dateDiff('millisecond', c.created_at, ended_at) / 1000 AS wait_s,
+            dateDiff('millisecond', c.created_at, o.now_obs) / 1000 AS observed_s,
+            i.calendar AS calendar,
+            i.utc_offset_s AS utc_offset_s
+        FROM neighbours AS c
+        INNER JOIN known AS o ON o.institution = c.institution
+        LEFT JOIN
+        (
+            SELECT institution, calendar, utc_offset_s
+            FROM institution_settings FINAL
+            WHERE ({institution:String} = '' OR institution = {institution:String})
+        ) AS i ON i.institution = c.institution
+        WHERE c.created_at >= {from:DateTime64(3, 'UTC')}
+            AND c.created_at < {to:DateTime64(3, 'UTC')}
+            AND c.created_at <= o.now_obs
+            AND NOT (
+                c.earlier > 0
+                AND dateDiff('millisecond', c.previous_at, c.created_at) <= 86400000
+                AND (c.previous_reply_at IS NULL OR c.previous_reply_at > c.created_at))
+    )
+SELECT
+    q.institution AS institution,
+    q.request_id AS request_id,
+    q.platform AS platform,
+    q.root_id AS root_id,
+    q.author_key AS author_key,
+    q.asked_at AS asked_at,
+    q.answered_at AS answered_at,
+    q.deleted_at AS deleted_at,
+    q.outcome AS outcome,
+    q.wait_s AS wait_s,
+    if(ifNull(s0.calendar, '') = '' OR ifNull(s1.calendar, '') = '' OR s1.s = s1.e, NULL,
+        (dateDiff('millisecond', s1.s, least(q.ended_at, s1.e)) - dateDiff('millisecond', s0.s, least(q.asked_at, s0.e))) / 1000
+            + (s1.cum - s0.cum)) AS business_wait_s,
+    q.observed_s AS observed_s
+FROM outcomes AS q
+ASOF LEFT JOIN business_spans AS s0
+    ON s0.calendar = q.calendar AND s0.utc_offset_s = q.utc_offset_s AND q.asked_at >= s0.s
+ASOF LEFT JOIN business_spans AS s1
+    ON s1.calendar = q.calendar AND s1.utc_offset_s = q.utc_offset_s AND q.ended_at >= s1.s
+COMMENT 'Internal. The requests of one institution asked in a period, as known at the period''s now_obs: outcome replied, deleted (before a reply) or open. wait_s is the time to that outcome, business_wait_s the part of it in working hours (NULL without a calendar), observed_s the time from asking to now_obs.'
