@@ -58,8 +58,19 @@ func start(args []string, in io.Reader, out, errOut io.Writer) int {
 		parser.Errorf("%s", err)
 		return 2
 	}
-	return run.Main(log, func(ctx context.Context) error {
-		parsed.BindTo(ctx, (*context.Context)(nil))
-		return parsed.Run(s)
-	})
+	parsed.Bind(s)
+	if c.isService(parsed) {
+		return run.Main(log, func(ctx context.Context) error {
+			parsed.BindTo(ctx, (*context.Context)(nil))
+			return parsed.Run()
+		})
+	}
+	// The others are filters and batch jobs: a signal ends them at once, there is nothing to drain.
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintln(errOut, "enrich:", err)
+		return 1
+	}
+	return 0
 }
+
+func (commands) isService(parsed *kong.Context) bool { return parsed.Command() == "run" }
