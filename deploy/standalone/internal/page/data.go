@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"html/template"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -28,12 +29,11 @@ func (in Institution) location() *time.Location { return time.FixedZone(in.Zone,
 // Summary is an institution's headline over one period.
 type Summary struct {
 	Institution
-	From, To    time.Time
-	Days        int
-	Rate        Rate
-	Wait        Wait
-	Asymmetry   Asymmetry
-	Answered24h template.HTML
+	From, To  time.Time
+	Days      int
+	Rate      Rate
+	Wait      Wait
+	Asymmetry Asymmetry
 }
 
 // Rate is a row of metric_response_rate with a window of 24 hours.
@@ -105,7 +105,7 @@ type Point struct {
 type Waiting struct {
 	Platform string    `ch:"platform"`
 	AskedAt  time.Time `ch:"asked_at"`
-	WaitS    float64   `ch:"wait_s"`
+	WaitS    *float64  `ch:"wait_s"`
 }
 
 // minAuthors is how many distinct authors a cell needs to be shown (METRICS, rules for the edges).
@@ -194,6 +194,24 @@ func summarise(ctx context.Context, conn driver.Conn, in Institution, days int) 
 	}
 	s.Asymmetry, err = one[Asymmetry](ctx, conn, `SELECT inbound, replies, asymmetry, reciprocity, targeting, authors, author_coverage FROM metric_asymmetry(`+arg+`)`, args)
 	return s, err
+}
+
+// Summaries returns the headline of every institution over all that is known of it, the ranked ones first, the shortest mean wait at the top.
+func Summaries(ctx context.Context, conn driver.Conn) ([]Summary, error) {
+	list, err := institutions(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	var all []Summary
+	for _, in := range list {
+		s, err := summarise(ctx, conn, in, 0)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	slices.SortStableFunc(all, byRestrictedWait)
+	return all, nil
 }
 
 type detailData struct {

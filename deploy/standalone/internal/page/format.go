@@ -3,7 +3,6 @@ package page
 import (
 	"fmt"
 	"html/template"
-	"math"
 	"strings"
 	"time"
 
@@ -13,7 +12,8 @@ import (
 // unknown stands for NULL: a metric that has no value here is never shown as 0.
 const unknown = "—"
 
-func percent(v *float64) string {
+// Percent prints a share; NULL is a dash.
+func Percent(v *float64) string {
 	if v == nil {
 		return unknown
 	}
@@ -27,20 +27,20 @@ func decimal(v *float64) string {
 	return fmt.Sprintf("%.2f", *v)
 }
 
-// duration prints seconds in the unit in which people say such a wait.
-func duration(v any) string {
-	var s float64
-	switch v := v.(type) {
-	case float64:
-		s = v
-	case *float64:
-		if v == nil {
-			return unknown
-		}
-		s = *v
-	default:
+// MedianWait prints the median wait with the unanswered in it, which may not have been reached.
+func MedianWait(w Wait) string {
+	if w.Median == nil && w.N > 0 {
+		return "not reached"
+	}
+	return Duration(w.Median)
+}
+
+// Duration prints seconds in the unit in which people say such a wait; NULL is a dash.
+func Duration(seconds *float64) string {
+	if seconds == nil {
 		return unknown
 	}
+	s := *seconds
 	switch {
 	case s < 90:
 		return fmt.Sprintf("%.0f s", s)
@@ -66,15 +66,11 @@ func count(v any) string {
 }
 
 // bar is the width of a share's bar, in percent.
-func bar(v any) string {
-	f, ok := v.(float64)
-	if p, pointer := v.(*float64); pointer && p != nil {
-		f, ok = *p, true
-	}
-	if !ok || math.IsNaN(f) {
+func bar(share *float64) string {
+	if share == nil {
 		return "0"
 	}
-	return fmt.Sprintf("%.1f", 100*min(max(f, 0), 1))
+	return fmt.Sprintf("%.1f", 100*min(max(*share, 0), 1))
 }
 
 func tagName(tag string) string { return strings.ReplaceAll(tag, "_", " ") }

@@ -37,11 +37,14 @@ type Progress struct {
 // Import is how far one archive is.
 type Import struct {
 	Name   string
-	Share  float64 // 0..1 of its bytes
+	Share  float64 // 0..1 of the work
 	Read   int64   // lines
 	Done   bool
 	Failed string // why it ended early; empty otherwise
 }
+
+// Percent is the share of the work that is done, 0 to 100.
+func (i Import) Percent() string { return bar(&i.Share) }
 
 // Addresses is where people and tools find the parts.
 type Addresses struct {
@@ -66,7 +69,7 @@ type Page struct {
 // New parses the templates.
 func New(cfg Config) (*Page, error) {
 	tpl, err := template.New("").Funcs(template.FuncMap{
-		"percent": percent, "duration": duration, "count": count, "decimal": decimal, "bar": bar, "tag": tagName, "local": local,
+		"percent": Percent, "duration": Duration, "median": MedianWait, "count": count, "decimal": decimal, "bar": bar, "tag": tagName, "local": local,
 	}).ParseFS(templates, "templates/*.html", "templates/*.css")
 	if err != nil {
 		return nil, fmt.Errorf("parsing the page's templates: %w", err)
@@ -149,20 +152,9 @@ func (p *Page) overview(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := institutions(r.Context(), p.cfg.Conn)
-	if err != nil {
-		return nil, err
-	}
 	d := overviewData{Progress: progress, Addresses: p.cfg.Addresses, Reports: p.reports()}
-	for _, in := range list {
-		s, err := summarise(r.Context(), p.cfg.Conn, in, 0)
-		if err != nil {
-			return nil, err
-		}
-		d.Institutions = append(d.Institutions, s)
-	}
-	slices.SortStableFunc(d.Institutions, byRestrictedWait)
-	return d, nil
+	d.Institutions, err = Summaries(r.Context(), p.cfg.Conn)
+	return d, err
 }
 
 func (p *Page) progress(r *http.Request) (any, error) { return p.cfg.Progress(r.Context()) }

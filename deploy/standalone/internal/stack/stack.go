@@ -1,0 +1,321 @@
+// Package stack is the whole of Dwiarah in one process: an embedded broker, a ClickHouse child and the three services, composed as their own commands
+// compose them. Nothing is written a second time for it.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/dwiarah/dwiarah/deploy/standalone/internal/page"
+	"github.com/dwiarah/dwiarah/enrich"
+	"github.com/dwiarah/dwiarah/ingest"
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/identitykey"
+	"github.com/dwiarah/dwiarah/schemas/institutions"
+	"github.com/dwiarah/dwiarah/schemas/kit/broker"
+	"github.com/dwiarah/dwiarah/schemas/kit/engine"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/run"
+	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/sink"
+)
+
+// partitions of each topic on the one node; two cores keep four busy.
+const partitions = 4
+
+// Config is the standalone's whole configuration.
+type Config struct {
+	// DataDir holds everything that survives: the log, the tables, keys, import positions and reports.
+	DataDir string
+	// Institutions is the path of institutions.yaml.
+	Institutions string
+	// ClickHouse, Kafka and Page are addresses to listen on; port 0 takes a free one.
+	ClickHouse, Kafka, Page string
+	// Archives to import, the mapping of those that are CSV, and up to when they are known to be complete (zero: to their last message).
+	Archives []string
+	Mapping  string
+	Until    time.Time
+	// Batch is how many rows an import sends at a time, and SinkRecords how many the sink gathers; 0 means their defaults.
+	Batch, SinkRecords int
+	Log                telemetry.LogConfig
+}
+
+// Paths within the data folder.
+func (c Config) keysFile() string { return filepath.Join(c.DataDir, "identity.keys") }
+func (c Config) stateDir() string { return filepath.Join(c.DataDir, "ingest") }
+
+// ReportsDir is where reports are written and where the page finds them.
+func (c Config) ReportsDir() string { return filepath.Join(c.DataDir, "reports") }
+
+// Stack is a standalone that has been started.
+type Stack struct {
+	// Conn is a connection to the database, and Progress tells how far the pipeline is.
+	Conn     driver.Conn
+	Progress func(ctx context.Context) (page.Progress, error)
+	// ClickHouse, Kafka and Page are the addresses that are listened on.
+	ClickHouse, Kafka, Page string
+
+	cfg      Config
+	log      *slog.Logger
+	engine   *engine.Engine
+	broker   *broker.Broker
+	listener net.Listener
+	imports  *imports
+	health   []*telemetry.Telemetry
+	parts    []run.Part
+}
+
+// Start starts the broker and the engine and builds everything else; Run works, Close ends what Start has started.
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Stack, error) {
+	s := &Stack{cfg: cfg, log: log, imports: newImports(cfg.Archives)}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Stack) start(ctx context.Context) error {
+	directory, err := institutions.Load(s.cfg.Institutions)
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{s.cfg.DataDir, s.cfg.ReportsDir(), s.cfg.stateDir()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making the data folder: %w", err)
+		}
+	}
+	keys, err := openKeys(s.cfg.keysFile())
+	if err != nil {
+		return err
+	}
+	s.log.Info("starting the embedded ClickHouse")
+	if s.engine, err = engine.Start(ctx, engine.Config{
+		DataDir: filepath.Join(s.cfg.DataDir, "clickhouse"), Addr: s.cfg.ClickHouse, Supervise: true, Logger: s.log,
+	}); err != nil {
+		return err
+	}
+	s.ClickHouse = s.engine.Addr()
+	s.log.Info("starting the embedded Kafka")
+	if s.broker, err = broker.Start(broker.Config{
+		Addr: s.cfg.Kafka, DataDir: filepath.Join(s.cfg.DataDir, "kafka"), Topics: topics(), Log: s.log,
+	}); err != nil {
+		return err
+	}
+	s.Kafka = s.broker.Addr()
+	if s.listener, err = net.Listen("tcp", s.cfg.Page); err != nil {
+		return fmt.Errorf("listening for the page: %w", err)
+	}
+	s.Page = s.listener.Addr().String()
+	return s.build(ctx, directory, keys)
+}
+
+func topics() []kafka.TopicSpec {
+	var specs []kafka.TopicSpec
+	for _, name := range []string{schemas.TopicRaw, schemas.TopicEnriched, schemas.TopicDead, schemas.TopicLedger} {
+		specs = append(specs, kafka.TopicSpec{Name: name, Partitions: partitions, Replication: 1})
+	}
+	return specs
+}
+
+// openKeys reads the identity keys; the first start makes them. They never leave the data folder.
+func openKeys(path string) (*identitykey.Ring, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		fresh, err := identitykey.Generate(fmt.Sprint(time.Now().Year()))
+		if err != nil {
+			return nil, err
+		}
+		text = []byte(fresh)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return nil, fmt.Errorf("keeping the identity keys: %w", err)
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("reading the identity keys: %w", err)
+	}
+	return identitykey.Parse(string(text))
+}
+
+// build makes the services as their commands make them, each with a telemetry of its own, all of which the page's address serves.
+func (s *Stack) build(ctx context.Context, directory *institutions.Directory, keys *identitykey.Ring) error {
+	conn := kafka.Conn{Brokers: []string{s.Kafka}, ClientID: "dwiarah"}
+
+	sinkConfig := sink.DefaultConfig()
+	sinkConfig.Kafka.Brokers = conn.Brokers
+	sinkConfig.ClickHouse.Addresses = []string{"http://" + s.ClickHouse}
+	sinkConfig.Institutions = s.cfg.Institutions
+	sinkConfig.Migrate = true
+	if s.cfg.SinkRecords > 0 {
+		sinkConfig.Batch.Records = s.cfg.SinkRecords
+	}
+	// Before anything else reads: the page and the reports find their views from the first moment on.
+	if _, err := sink.Migrate(ctx, sinkConfig.ClickHouse, s.log); err != nil {
+		return err
+	}
+	sinkTel, err := s.telemetry("sink")
+	if err != nil {
+		return err
+	}
+	writer, err := sink.New(sinkConfig, sinkTel)
+	if err != nil {
+		return err
+	}
+
+	enrichConfig := enrich.DefaultConfig()
+	enrichConfig.Kafka.Brokers = conn.Brokers
+	enrichTel, err := s.telemetry("enrich")
+	if err != nil {
+		return err
+	}
+	enricher, err := enrich.New(enrichConfig, enrichTel)
+	if err != nil {
+		return err
+	}
+
+	if s.Conn, err = clickhouse.Open(&clickhouse.Options{
+		Protocol: clickhouse.HTTP, Addr: []string{s.ClickHouse}, Auth: clickhouse.Auth{Database: sinkConfig.ClickHouse.Database},
+	}); err != nil {
+		return fmt.Errorf("connecting to ClickHouse: %w", err)
+	}
+	positions := &positions{conn: conn, enrichGroup: enrichConfig.Kafka.Group, sinkGroup: sinkConfig.Kafka.Group, imports: s.imports}
+	s.Progress = positions.Progress
+
+	ingestTel, err := s.telemetry("ingest")
+	if err != nil {
+		return err
+	}
+	importConfig := ingest.ImportConfig{
+		Kafka: conn, Institutions: directory, Keys: keys, StateDir: s.cfg.stateDir(), Mapping: s.cfg.Mapping, Until: s.cfg.Until,
+		BatchMessages: s.cfg.Batch, Log: s.log, Metrics: ingestTel.Registry,
+	}
+
+	web, err := s.page()
+	if err != nil {
+		return err
+	}
+	s.parts = []run.Part{
+		{Name: "sink", Run: writer.Run},
+		{Name: "enrich", Run: enricher.Run},
+		{Name: "page", Run: web},
+		{Name: "import", MayFinish: true, Run: func(ctx context.Context) error { return s.imports.run(ctx, importConfig, s.cfg.Archives, s.log) }},
+	}
+	return nil
+}
+
+func (s *Stack) telemetry(service string) (*telemetry.Telemetry, error) {
+	tel, err := telemetry.New(service, telemetry.Config{Log: s.cfg.Log})
+	if err != nil {
+		return nil, err
+	}
+	s.health = append(s.health, tel)
+	return tel, nil
+}
+
+// page serves the page, and the metrics of all services together.
+func (s *Stack) page() (func(ctx context.Context) error, error) {
+	p, err := page.New(page.Config{
+		Conn: s.Conn, ReportsDir: s.cfg.ReportsDir(), Progress: s.Progress, Log: s.log,
+		Addresses: page.Addresses{ClickHouse: s.ClickHouse, Kafka: s.Kafka, Database: sink.DefaultConfig().ClickHouse.Database},
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	p.Mount(mux)
+	var gatherers prometheus.Gatherers
+	for _, tel := range s.health {
+		gatherers = append(gatherers, tel.Gatherer())
+	}
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{}))
+	server := telemetry.NewServer(mux, s.log)
+	return func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() {
+			grace, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			_ = server.Shutdown(grace)
+		})
+		defer stop()
+		if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving the page: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// Run works until ctx ends or a part dies, then stops the parts in reverse order.
+func (s *Stack) Run(ctx context.Context) error {
+	return run.New(s.log, s.parts...).Run(ctx)
+}
+
+// Landed waits until every archive is imported and nothing waits between the stages.
+func (s *Stack) Landed(ctx context.Context) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		p, err := s.Progress(ctx)
+		if err != nil {
+			return err
+		}
+		if p.Idle {
+			return nil
+		}
+	}
+}
+
+// Imported says what the imports did; it is complete once Landed has returned nil.
+func (s *Stack) Imported() ingest.ImportSummary {
+	s.imports.mu.Lock()
+	defer s.imports.mu.Unlock()
+	return s.imports.summary
+}
+
+// Close ends the broker and the engine.
+func (s *Stack) Close() error {
+	var errs []error
+	if s.Conn != nil {
+		errs = append(errs, s.Conn.Close())
+	}
+	if s.listener != nil {
+		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.broker != nil {
+		errs = append(errs, s.broker.Close())
+	}
+	if s.engine != nil {
+		errs = append(errs, s.engine.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Check reads the inputs of a configuration and starts nothing.
+func Check(cfg Config) error {
+	_, err := institutions.Load(cfg.Institutions)
+	errs := []error{err}
+	for _, f := range cfg.Archives {
+		if f == ingest.Stdin {
+			continue
+		}
+		if _, err := os.Stat(f); err != nil {
+			errs = append(errs, fmt.Errorf("looking for an archive: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,179 @@
+// Command dwiarah is all of Dwiarah in one process, for a laptop, a demonstration, or a small office: an embedded Kafka-protocol broker, the ClickHouse
+// engine, the three services and a page.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/dwiarah/dwiarah/deploy/standalone/internal/stack"
+	"github.com/dwiarah/dwiarah/schemas/kit/engine"
+	"github.com/dwiarah/dwiarah/schemas/kit/run"
+	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/schemas/sample"
+)
+
+type commands struct {
+	Up      upCommand        `cmd:"" help:"Start everything on a data folder, import archives, serve the page."`
+	Demo    demoCommand      `cmd:"" help:"The main job on the bundled sample: import it, print a summary, write the report, serve the page."`
+	Sample  sampleCommand    `cmd:"" help:"Write the bundled sample: an archive, its institutions file and its answer key."`
+	Version kong.VersionFlag `help:"Print the version and end."`
+}
+
+// listen is where the parts listen; port 0 takes a free one.
+type listen struct {
+	ClickHouse string `name:"clickhouse" help:"Address of ClickHouse's HTTP interface." default:"127.0.0.1:8123" placeholder:"HOST:PORT"`
+	Kafka      string `help:"Address of the Kafka broker." default:"127.0.0.1:9092" placeholder:"HOST:PORT"`
+	Page       string `help:"Address of the page." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	LogLevel   string `help:"debug, info, warn or error." default:"warn" enum:"debug,info,warn,error"`
+}
+
+type upCommand struct {
+	listen       `embed:""`
+	Data         string    `help:"Folder that holds the log, the tables, the keys and the reports; made where it is missing." required:"" type:"path"`
+	Institutions string    `help:"institutions.yaml: whose accounts are listened to. By default the one in the data folder." type:"path" placeholder:"FILE"`
+	Import       []string  `help:"Archive to import: JSON lines, or CSV through a mapping; .gz and .zst are read as they are. May be repeated." type:"path" placeholder:"FILE" sep:"none"`
+	Mapping      string    `help:"Mapping of CSV archives: the name of a shipped one or a file. By default the one whose columns the file has." placeholder:"NAME|FILE"`
+	Until        time.Time `help:"Up to when the archives are known to be complete; by default their last message." placeholder:"TIME" format:"2006-01-02T15:04:05Z07:00"`
+	ExitWhenIdle bool      `help:"End once every archive has landed."`
+	Check        bool      `help:"Check the configuration, build everything, start nothing."`
+}
+
+type demoCommand struct {
+	listen `embed:""`
+	Data   string `help:"Folder for the demonstration; made where it is missing." default:".build/demo" type:"path"`
+	Exit   bool   `help:"End after the report instead of serving the page."`
+}
+
+type sampleCommand struct {
+	Out  string `help:"Folder to write to; made where it is missing." required:"" type:"path"`
+	Seed uint64 `help:"Another seed gives another sample of the same kind." default:"1"`
+}
+
+func main() {
+	engine.RunIfChild()
+	var cli commands
+	k := kong.Parse(&cli, kong.Name("dwiarah"), kong.UsageOnError(), kong.Vars{"version": version()},
+		kong.Description("Dwiarah measures whether an institution listens back: who got an answer, how long people waited, what hurts its name."))
+	if k.Command() == "sample" {
+		k.FatalIfErrorf(cli.Sample.run())
+		return
+	}
+	level := cli.Up.LogLevel
+	if k.Command() == "demo" {
+		level = cli.Demo.LogLevel
+	}
+	tel, err := telemetry.New("dwiarah", telemetry.Config{Log: telemetry.LogConfig{Level: level, Format: "text"}})
+	k.FatalIfErrorf(err)
+	os.Exit(run.Main(tel.Log, func(ctx context.Context) error {
+		if k.Command() == "demo" {
+			return cli.Demo.run(ctx, tel.Log)
+		}
+		return cli.Up.run(ctx, tel.Log)
+	}))
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}
+
+func (l listen) config(data, institutions string) stack.Config {
+	return stack.Config{
+		DataDir: data, Institutions: institutions, ClickHouse: l.ClickHouse, Kafka: l.Kafka, Page: l.Page,
+		Log: telemetry.LogConfig{Level: l.LogLevel, Format: "text"},
+	}
+}
+
+func (c upCommand) run(ctx context.Context, log *slog.Logger) error {
+	if c.Institutions == "" {
+		c.Institutions = filepath.Join(c.Data, "institutions.yaml")
+	}
+	cfg := c.config(c.Data, c.Institutions)
+	cfg.Archives, cfg.Mapping, cfg.Until = c.Import, c.Mapping, c.Until
+	if c.Check {
+		return stack.Check(cfg)
+	}
+	return serve(ctx, cfg, log, func(ctx context.Context, s *stack.Stack) (bool, error) {
+		if err := printSummary(ctx, os.Stdout, s); err != nil {
+			return false, err
+		}
+		return c.ExitWhenIdle, nil
+	})
+}
+
+func (c sampleCommand) run() error {
+	s, err := sample.Generate(sample.Options{Seed: c.Seed})
+	if err != nil {
+		return err
+	}
+	if err := s.Write(c.Out); err != nil {
+		return err
+	}
+	fmt.Printf("%d messages in %s\n", len(s.Messages), c.Out)
+	return nil
+}
+
+func (c demoCommand) run(ctx context.Context, log *slog.Logger) error {
+	fmt.Println("writing the bundled sample: two-way conversations of fictitious institutions")
+	dir := filepath.Join(c.Data, "sample")
+	if err := (sampleCommand{Out: dir, Seed: 1}).run(); err != nil {
+		return err
+	}
+	cfg := c.config(c.Data, filepath.Join(dir, sample.InstitutionsFile))
+	cfg.Archives = []string{filepath.Join(dir, sample.ArchiveFile)}
+	return serve(ctx, cfg, log, func(ctx context.Context, s *stack.Stack) (bool, error) {
+		if err := printSummary(ctx, os.Stdout, s); err != nil {
+			return false, err
+		}
+		return c.Exit, nil
+	})
+}
+
+// serve starts the stack, tells how it goes, calls landed once every archive has landed, and works on until landed said that it is enough.
+func serve(ctx context.Context, cfg stack.Config, log *slog.Logger, landed func(context.Context, *stack.Stack) (enough bool, err error)) (err error) {
+	fmt.Println("starting the embedded Kafka and ClickHouse on", cfg.DataDir)
+	s, err := stack.Start(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	fmt.Printf("page        http://%s\nClickHouse  http://%s\nKafka       %s\n", s.Page, s.ClickHouse, s.Kafka)
+	followed := make(chan error, 1)
+	go func() {
+		followed <- follow(ctx, s, func() error {
+			enough, err := landed(ctx, s)
+			if err == nil && !enough {
+				fmt.Printf("serving http://%s until Ctrl-C\n", s.Page)
+				return nil
+			}
+			cancel(err)
+			return err
+		})
+	}()
+	err = s.Run(ctx)
+	cancel(nil)
+	if followErr := <-followed; err == nil && followErr != nil && context.Cause(ctx) == followErr {
+		err = followErr
+	}
+	if closeErr := s.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
