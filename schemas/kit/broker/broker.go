@@ -117,9 +117,11 @@ func listen(addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address %q: want host:port: %w", addr, err)
 	}
-	ips, err := net.LookupIP(host)
-	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", addr, err)
+	ips := []net.IP{net.IPv4zero} // what no host means
+	if host != "" {
+		if ips, err = net.LookupIP(host); err != nil {
+			return nil, fmt.Errorf("address %q: %w", addr, err)
+		}
 	}
 	for _, ip := range ips {
 		if !ip.IsLoopback() {
