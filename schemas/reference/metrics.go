@@ -446,12 +446,8 @@ func (r *Reading) Series(from, to time.Time, bucketStep time.Duration) ([]Series
 	}
 	stepMs := bucketStep.Milliseconds()
 	bucketOf := func(ms int64) int64 {
-		local := ms + r.offsetMs
-		n := local / stepMs
-		if local%stepMs < 0 {
-			n--
-		}
-		return n*stepMs - r.offsetMs
+		local := ms + r.offsetMs // never before 1970 for a message
+		return local - local%stepMs - r.offsetMs
 	}
 	if !from.Before(to) {
 		return nil, nil

@@ -166,6 +166,18 @@ func TestAddressedAuthors(t *testing.T) {
 	}
 }
 
+// At one instant a message comes before the reply that it may have got, and not after it.
+func TestDialogueAtOneInstant(t *testing.T) {
+	var s script
+	s.asks("m1", 1, "ani", inThread("h"))
+	s.answers("r1", 1, "m1", "ani", inThread("h"))
+	s.asks("m0", 1, "ani", inThread("h"))
+	want(t, "M12", columns(s.read().Dialogue(beginning, end), "threads looped depth_p50"), "threads=1 looped=0 depth_p50=2.0000")
+	s.answers("r0", 0.5, "lost", "budi", inThread("h"))
+	s.asks("m2", 1.001, "ani", inThread("h"))
+	want(t, "M12, a little later", columns(s.read().Dialogue(beginning, end), "threads looped depth_p50"), "threads=1 looped=1 depth_p50=4.0000")
+}
+
 func TestResponseRateMatures(t *testing.T) {
 	var s script
 	s.covered("import", -1, 48)
@@ -318,7 +330,7 @@ func TestSeries(t *testing.T) {
 	s.asks("m1", 0, "ani", feeling(schemas.Negative), tagged(2, "service_failure"))
 	s.answers("r1", 1, "m1", "ani", inThread("m1"))
 	s.asks("m2", 14.999, "budi") // still Monday
-	s.post("p1", 15)             // Tuesday 00:00
+	s.asks("m5", 15, "ani")      // Tuesday 00:00
 	s.asks("m3", 100, "cici")
 	s.asks("m4", 101, "dedi", deletedAt(102))
 	series := func(from, to float64) string {
@@ -334,7 +346,7 @@ func TestSeries(t *testing.T) {
 	}
 	want(t, "the week", series(-9, 24*7),
 		"-9 n=3 inbound=2 replies=1 asymmetry=0.3333 reciprocity=0.6667 answered_24h=0.5000 negative_share=0.5000 risk_load=1.0000\n"+
-			"15 n=0 inbound=0 replies=0 asymmetry=<nil> reciprocity=<nil> answered_24h=<nil> negative_share=<nil> risk_load=<nil>\n"+
+			"15 n=1 inbound=1 replies=0 asymmetry=1.0000 reciprocity=0.0000 answered_24h=0.0000 negative_share=0.0000 risk_load=0.0000\n"+
 			"39 n=0 inbound=0 replies=0 asymmetry=<nil> reciprocity=<nil> answered_24h=<nil> negative_share=<nil> risk_load=<nil>\n"+
 			"87 n=1 inbound=1 replies=0 asymmetry=1.0000 reciprocity=0.0000 answered_24h=<nil> negative_share=0.0000 risk_load=0.0000")
 	want(t, "from Monday 10:00 to Monday 12:00: the bucket begins before", series(1, 3),

@@ -188,7 +188,7 @@ func (x *row) resolve(byID map[identity]*row, accounts map[string]bool) {
 			parentAuthor = "?" + x.ParentId
 		}
 		for _, author := range append([]string{parentAuthor}, x.MentionKeys...) {
-			if author != x.AuthorKey && !accounts[author] && !slices.Contains(x.addresses, author) {
+			if !accounts[author] && !slices.Contains(x.addresses, author) {
 				x.addresses = append(x.addresses, author)
 			}
 		}

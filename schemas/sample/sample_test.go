@@ -263,17 +263,18 @@ func firstVersions(s *Sample) []schemas.Message {
 func TestPrivateDataIsFictitious(t *testing.T) {
 	s := generate(t)
 	found := map[string]int{}
+	checks := []struct {
+		name          string
+		form, allowed *regexp.Regexp
+	}{
+		{"identity number", regexp.MustCompile(`\d{16}`), regexp.MustCompile(`^99`)},
+		{"telephone number", regexp.MustCompile(`(?:\+62|\b0)8\d\d[\d-]{5,}`), regexp.MustCompile(`^0812-0000-\d{4}$`)},
+		{"e-mail address", regexp.MustCompile(`[\w.]+@[\w.]+\.\w+`), regexp.MustCompile(`@example\.com$`)},
+		{"domain", regexp.MustCompile(`\b[a-z]+\.(?:id|com|net|org|example)\b`), regexp.MustCompile(`^example\.com$|\.example$`)},
+		{"address", regexp.MustCompile(`https?:`), regexp.MustCompile(`^$`)},
+	}
 	for _, m := range s.Messages {
-		for _, c := range []struct {
-			name          string
-			form, allowed *regexp.Regexp
-		}{
-			{"identity number", regexp.MustCompile(`\d{16}`), regexp.MustCompile(`^99`)},
-			{"telephone number", regexp.MustCompile(`(?:\+62|\b0)8\d\d[\d-]{5,}`), regexp.MustCompile(`^0812-0000-\d{4}$`)},
-			{"e-mail address", regexp.MustCompile(`[\w.]+@[\w.]+\.\w+`), regexp.MustCompile(`@example\.com$`)},
-			{"domain", regexp.MustCompile(`\b[a-z]+\.(?:id|com|net|org|example)\b`), regexp.MustCompile(`^example\.com$|\.example$`)},
-			{"address", regexp.MustCompile(`https?:`), regexp.MustCompile(`^$`)},
-		} {
+		for _, c := range checks {
 			for _, value := range c.form.FindAllString(m.Text, -1) {
 				found[c.name]++
 				if !c.allowed.MatchString(value) {
@@ -349,6 +350,11 @@ func TestWhatIsInTheArchive(t *testing.T) {
 	} {
 		if counts[what] < 4 {
 			t.Errorf("%d times %s", counts[what], what)
+		}
+	}
+	for _, m := range s.Messages {
+		if old := byID[m.Platform+"/"+m.MessageID]; m.EditedAt != nil && (old.EditedAt != nil || old.Text == m.Text || readAt(old).After(readAt(m))) {
+			t.Errorf("no other text stands before the edit of %s: %s", m.MessageID, m.Text)
 		}
 	}
 	if counts["institution given"]*5 > counts["institution absent"] {
