@@ -246,7 +246,7 @@ func (c *Converter) see(e *event.Message, m *schemas.Message, place Place, in *i
 	}
 
 	if e.Direction == schemas.Outbound {
-		e.Account = firstOf(named, wrote)
+		e.Account = firstOf(wrote, named)
 		e.Url = m.URL
 		return
 	}

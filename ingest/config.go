@@ -1,0 +1,116 @@
+package ingest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dwiarah/dwiarah/ingest/internal/mastodon"
+	"github.com/dwiarah/dwiarah/ingest/internal/poll"
+	"github.com/dwiarah/dwiarah/ingest/internal/source"
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+)
+
+// platforms are the live sources, by platform. A new one is a line here.
+func platforms() map[string]source.Factory {
+	return map[string]source.Factory{
+		schemas.PlatformMastodon: mastodon.New,
+	}
+}
+
+// Config is the whole configuration of ingest, the file of --config.
+type Config struct {
+	Kafka KafkaConfig `koanf:"kafka"`
+	// Institutions is the path of institutions.yaml.
+	Institutions string `koanf:"institutions"`
+	// Keys are the identity keys: file:PATH or env:NAME of what ingest keys init makes.
+	Keys config.Secret `koanf:"keys"`
+	// StateDir holds cursors and the positions of imports.
+	StateDir string `koanf:"state_dir"`
+	// Sources are polled, each on its schedule.
+	Sources   []Source         `koanf:"sources"`
+	Telemetry telemetry.Config `koanf:"telemetry"`
+}
+
+// KafkaConfig says where Kafka is.
+type KafkaConfig struct {
+	Brokers []string `koanf:"brokers"`
+}
+
+// Source configures one account's live source.
+type Source source.Config
+
+// DefaultConfig returns the defaults: everything on this machine, no source.
+func DefaultConfig() Config {
+	return Config{
+		Kafka:        KafkaConfig{Brokers: []string{"127.0.0.1:9092"}},
+		Institutions: "institutions.yaml",
+		StateDir:     "state",
+		Telemetry:    telemetry.DefaultConfig(),
+	}
+}
+
+// Validate reports every bad value.
+func (c Config) Validate(report config.Report) {
+	if c.Institutions == "" {
+		report("institutions", "", "the path of institutions.yaml")
+	}
+	if c.StateDir == "" {
+		report("state_dir", "", "a folder that survives restarts")
+	}
+}
+
+// Validate reports every bad value.
+func (c KafkaConfig) Validate(report config.Report) {
+	if len(c.Brokers) == 0 {
+		report("brokers", "", "host:port of one or more brokers")
+	}
+}
+
+// Bounds of a source's numbers.
+const (
+	maxPageCap   = 10_000
+	maxRecheck   = 90 * 24 * time.Hour
+	maxRechecked = 1_000
+)
+
+// Validate reports every bad value; what needs the institutions file is checked by New.
+func (s Source) Validate(report config.Report) {
+	known := platforms()
+	if _, ok := known[s.Platform]; !ok {
+		report("platform", s.Platform, "one of "+strings.Join(sorted(known), ", "))
+	}
+	if s.Account == "" {
+		report("account", "", "the handle or id of an account of the institutions file")
+	}
+	if s.Schedule != "" {
+		if _, err := poll.ParseSchedule(s.Schedule); err != nil {
+			report("schedule", s.Schedule, "cron's five fields in UTC, or a descriptor such as @every 1m")
+		}
+	}
+	if s.PageCap < 0 || s.PageCap > maxPageCap {
+		report("page_cap", s.PageCap, fmt.Sprintf("0 for the default, %d, up to %d", source.DefaultPageCap, maxPageCap))
+	}
+	if s.RecheckPerPoll < 0 || s.RecheckPerPoll > maxRechecked {
+		report("recheck_per_poll", s.RecheckPerPoll, fmt.Sprintf("0 for the default, %d, up to %d", source.DefaultRecheckPerPoll, maxRechecked))
+	}
+	if s.Recheck < 0 || s.Recheck.Std() > maxRecheck {
+		report("recheck", s.Recheck.Std().String(), fmt.Sprintf("0 for the default, %s, up to %s", config.Duration(source.DefaultRecheck), config.Duration(maxRecheck)))
+	}
+}
+
+func sorted[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Conn returns how to reach Kafka.
+func (c KafkaConfig) Conn() kafka.Conn { return kafka.Conn{Brokers: c.Brokers, ClientID: "dwiarah-ingest"} }

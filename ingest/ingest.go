@@ -1,0 +1,174 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dwiarah/dwiarah/ingest/internal/identity"
+	"github.com/dwiarah/dwiarah/ingest/internal/poll"
+	"github.com/dwiarah/dwiarah/ingest/internal/source"
+	"github.com/dwiarah/dwiarah/schemas/identitykey"
+	"github.com/dwiarah/dwiarah/schemas/institutions"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+)
+
+// Ingest polls the configured sources.
+type Ingest struct {
+	cfg      Config
+	log      *slog.Logger
+	feeds    []poll.Feed
+	producer *kafka.Producer
+	poller   *poll.Poller
+}
+
+const (
+	// jitter spreads sources that are due in the same second.
+	jitter = 3 * time.Second
+	// pollLimit is how long a source may take to end a poll, waits for its platform's budget included, before ingest calls itself ill.
+	pollLimit = 30 * time.Minute
+)
+
+// New builds everything and calls nobody. The configuration has passed Validate; the error names whatever else is wrong with it, all at once.
+func New(cfg Config, tel *telemetry.Telemetry) (*Ingest, error) {
+	directory, err := institutions.Load(cfg.Institutions)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Keys.IsZero() {
+		return nil, errors.New(`keys: missing; allowed: "file:PATH" or "env:NAME" of what ingest keys init makes`)
+	}
+	ring, err := identitykey.Parse(cfg.Keys.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("reading keys: %w", err)
+	}
+	in := &Ingest{cfg: cfg, log: tel.Log}
+	if in.feeds, err = feeds(cfg, directory, tel.Log); err != nil {
+		return nil, err
+	}
+	if in.producer, err = kafka.NewProducer(kafka.ProducerConfig{Conn: cfg.Kafka.Conn(), Log: tel.Log, Metrics: tel.Registry}); err != nil {
+		return nil, err
+	}
+	signs := map[string]*telemetry.Progress{}
+	for _, f := range in.feeds {
+		signs[f.Source.Connector()] = tel.Health.Progress(f.Source.Connector(), pollLimit)
+	}
+	in.poller = poll.New(poll.Config{
+		Feeds: in.feeds, Converter: identity.New(ring, directory), Producer: in.producer, StateDir: in.cursorDir(), Log: tel.Log, Now: time.Now,
+		Metrics: tel.Registry, Jitter: jitter, Progress: func(connector string) { signs[connector].Advance() },
+	})
+	return in, nil
+}
+
+func (in *Ingest) cursorDir() string { return cursorDir(in.cfg) }
+
+func cursorDir(cfg Config) string { return filepath.Join(cfg.StateDir, "cursors") }
+
+// feeds builds the sources. A source for an account of no institution is refused: only an institution has a purpose, a legal basis and a retention.
+func feeds(cfg Config, directory *institutions.Directory, log *slog.Logger) ([]poll.Feed, error) {
+	var all []poll.Feed
+	var problems []error
+	seen := map[string]bool{}
+	for n, s := range cfg.Sources {
+		at := fmt.Sprintf("sources[%d]", n)
+		f, err := feed(source.Config(s).WithDefaults(), directory, log)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s.%w", at, err))
+			continue
+		}
+		if name := f.Source.Connector(); seen[name] {
+			problems = append(problems, fmt.Errorf("%s: %q; allowed: a source that no other entry configures", at, name))
+		} else {
+			seen[name] = true
+		}
+		all = append(all, f)
+	}
+	return all, errors.Join(problems...)
+}
+
+func feed(cfg source.Config, directory *institutions.Directory, log *slog.Logger) (poll.Feed, error) {
+	factory, known := platforms()[cfg.Platform]
+	if !known {
+		return poll.Feed{}, fmt.Errorf("platform: %q; allowed: one of %s", cfg.Platform, strings.Join(sorted(platforms()), ", "))
+	}
+	institution, account := directory.Owner(cfg.Platform, cfg.Account)
+	if institution == nil {
+		return poll.Feed{}, fmt.Errorf("account: %q; allowed: a %s account of an institution in the institutions file, which states purpose, legal basis and retention", cfg.Account, cfg.Platform)
+	}
+	schedule, err := poll.ParseSchedule(cfg.Schedule)
+	if err != nil {
+		return poll.Feed{}, fmt.Errorf("schedule: %q: %w", cfg.Schedule, err)
+	}
+	src, err := factory(source.Environment{
+		Config: cfg, Account: source.Account{Institution: institution, Account: account}, Directory: directory, Log: log, Now: time.Now,
+	})
+	if err != nil {
+		return poll.Feed{}, err
+	}
+	return poll.Feed{Source: src, Institution: institution, Account: account.Name(), Platform: cfg.Platform, Schedule: schedule}, nil
+}
+
+// Run polls until ctx ends, then lets what is under way become durable and returns nil. The error is of our own state: what a platform does wrong
+// becomes a gap in the coverage ledger.
+func (in *Ingest) Run(ctx context.Context) error {
+	if len(in.feeds) == 0 {
+		in.log.Info("no source is configured; nothing is polled")
+	}
+	return errors.Join(in.poller.Run(ctx), in.producer.Close())
+}
+
+// Close releases what New opened, for an Ingest that is not run.
+func (in *Ingest) Close() error { return in.producer.Close() }
+
+// CheckResult is what one call to one source said.
+type CheckResult struct {
+	Connector string
+	Err       error
+}
+
+// Check calls each source once.
+func (in *Ingest) Check(ctx context.Context) []CheckResult {
+	results := make([]CheckResult, len(in.feeds))
+	for i, f := range in.feeds {
+		results[i] = CheckResult{Connector: f.Source.Connector(), Err: f.Source.Check(ctx)}
+	}
+	return results
+}
+
+// Backfill reads [since, until) of one source again, however long ago, and says what became of what it read.
+func (in *Ingest) Backfill(ctx context.Context, connector string, since, until time.Time) (Counts, error) {
+	at := slices.IndexFunc(in.feeds, func(f poll.Feed) bool { return f.Source.Connector() == connector })
+	if at < 0 {
+		var known []string
+		for _, f := range in.feeds {
+			known = append(known, f.Source.Connector())
+		}
+		return Counts{}, fmt.Errorf("source: %q; allowed: one of %s", connector, strings.Join(known, ", "))
+	}
+	if !since.Before(until) {
+		return Counts{}, fmt.Errorf("since: %q; allowed: a time before until, %s", since.Format(time.RFC3339), until.Format(time.RFC3339))
+	}
+	return in.poller.Backfill(ctx, in.feeds[at], since, until)
+}
+
+// SourceState is how far a source is.
+type SourceState = poll.Position
+
+// Sources returns how far each configured source is, in the configuration's order.
+func (in *Ingest) Sources() ([]SourceState, error) {
+	var connectors []string
+	for _, f := range in.feeds {
+		connectors = append(connectors, f.Source.Connector())
+	}
+	all, err := poll.Load(in.cursorDir(), connectors)
+	for i := range all {
+		all[i].Account = in.feeds[i].Account
+	}
+	return all, err
+}

@@ -1,0 +1,515 @@
+// Package mastodon reads an official account's public conversation over Mastodon's REST interface: its mentions, its own statuses, the replies below
+// them, and the edits and deletions of what it has read. README.md says which calls and why.
+package mastodon
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dwiarah/dwiarah/ingest/internal/source"
+	"github.com/dwiarah/dwiarah/ingest/internal/web"
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/institutions"
+)
+
+// Limits of Mastodon's interface: calls per account and five minutes, items per page.
+const (
+	callsPerWindow = 300
+	window         = 5 * time.Minute
+	mentionsPage   = 80
+	statusesPage   = 40
+)
+
+// Source reads for one account. It is used by one poll at a time.
+type Source struct {
+	env       source.Environment
+	client    *web.Client
+	connector string
+	log       *slog.Logger
+}
+
+// New makes a source that has called nobody yet.
+func New(env source.Environment) (source.Source, error) {
+	return newSource(env)
+}
+
+func newSource(env source.Environment) (*Source, error) {
+	if env.Config.Token.IsZero() {
+		return nil, errors.New(`token: missing; allowed: "file:PATH" or "env:NAME" of an access token of the account with the scope read`)
+	}
+	client, err := web.NewClient(env.Config.BaseURL, env.Config.Token.Reveal(), web.NewBudget(callsPerWindow, window, env.Now), env.Config.AllowPrivate)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{
+		env: env, client: client, log: env.Log,
+		connector: "mastodon:" + env.Account.Account.Name() + ":" + client.Base.Host,
+	}, nil
+}
+
+// Connector names the source: mastodon, the account, the server.
+func (s *Source) Connector() string { return s.connector }
+
+// Close releases idle connections.
+func (s *Source) Close() { s.client.Close() }
+
+// Check asks the server whom the token belongs to.
+func (s *Source) Check(ctx context.Context) error {
+	_, err := s.whoAmI(ctx)
+	return err
+}
+
+// whoAmI returns the account of the token, which has to be the configured one.
+func (s *Source) whoAmI(ctx context.Context) (account, error) {
+	var me account
+	if err := s.client.Get(ctx, "/api/v1/accounts/verify_credentials", nil, &me); err != nil {
+		return me, web.AsSourceError(err)
+	}
+	if !s.isConfigured(me) {
+		return me, &source.Error{Gap: schemas.GapAuth, Err: fmt.Errorf("the token belongs to another account than %s of %s", s.env.Account.Account.Name(), s.env.Account.Institution.ID)}
+	}
+	return me, nil
+}
+
+// isConfigured tells that an account of this server is the one that the configuration names, by id or by handle, with the host or without.
+func (s *Source) isConfigured(me account) bool {
+	official := s.env.Account.Account
+	for _, name := range []string{me.ID, s.qualify(me.ID)} {
+		if official.ID != "" && institutions.Fold(official.ID) == institutions.Fold(name) {
+			return true
+		}
+	}
+	for _, name := range []string{me.Acct, me.Acct + "@" + s.client.Base.Host} {
+		if official.Handle != "" && institutions.Fold(official.Handle) == institutions.Fold(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// cursor is how far the feeds have been read, and what is read again.
+type cursor struct {
+	// Mentions and Own are the ids of the newest notification and the newest own status.
+	Mentions string `json:"mentions"`
+	Own      string `json:"own"`
+	// Known are recent messages, the one that waits longest for its re-read first.
+	Known []*known `json:"known"`
+}
+
+// known is what has to be kept of a message to see it change or go.
+type known struct {
+	ID string `json:"id"` // the server's
+	// Message is without text, address and counts.
+	Message schemas.Message `json:"message"`
+	// RepliesRead is how many replies the status had when the replies below it were last read.
+	RepliesRead int64 `json:"replies_read,omitempty"`
+	// MissingSince is when a re-read first found it gone.
+	MissingSince *time.Time `json:"missing_since,omitempty"`
+}
+
+// firstID is below every id; min_id walks forward from it.
+const firstID = "0"
+
+// maxKnown bounds the cursor; beyond it the oldest messages are no longer read again.
+const maxKnown = 5000
+
+// poll is one run of Poll or Backfill.
+type poll struct {
+	*Source
+	me     account
+	now    time.Time
+	cursor cursor
+	byID   map[string]*known
+	roots  map[string]string // of parents that this run has asked for
+	emit   source.Emit
+	oldest time.Time // created_at of the oldest message of the feeds
+	until  time.Time // up to when all feeds have been read
+	capped string    // the feed that has more than a poll reads
+}
+
+func (s *Source) begin(ctx context.Context, emit source.Emit) (*poll, error) {
+	now := s.env.Now().UTC()
+	p := &poll{Source: s, now: now, until: now, emit: emit, byID: map[string]*known{}, roots: map[string]string{}}
+	var err error
+	p.me, err = s.whoAmI(ctx)
+	return p, err
+}
+
+// Poll reads what is new in the account's own statuses and in its mentions, then the replies below its statuses, then what has changed or gone.
+func (s *Source) Poll(ctx context.Context, raw json.RawMessage, emit source.Emit) error {
+	at := cursor{Mentions: firstID, Own: firstID}
+	if raw != nil {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&at); err != nil {
+			return fmt.Errorf("reading the cursor of %s: %w", s.connector, err)
+		}
+	}
+	p, err := s.begin(ctx, emit)
+	if err != nil {
+		return err
+	}
+	p.cursor = at
+	p.forget()
+	for _, step := range []func(context.Context) error{p.size, p.own, p.mentions, p.again} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	since := p.oldest
+	if since.IsZero() || since.After(p.until) {
+		since = p.until
+	}
+	if err := p.page(ctx, source.Page{CompleteSince: since, CompleteUntil: p.until}); err != nil {
+		return err
+	}
+	if p.capped != "" {
+		return &source.Error{Gap: schemas.GapLimit, Err: fmt.Errorf("the %s have more than %d new pages; the next poll goes on with them", p.capped, p.env.Config.PageCap)}
+	}
+	return nil
+}
+
+// forget drops what is too old to be read again, and finds the rest by id.
+func (p *poll) forget() {
+	kept := p.cursor.Known[:0]
+	for _, k := range p.cursor.Known {
+		if p.now.Sub(k.Message.CreatedAt) < p.env.Config.Recheck.Std() {
+			kept = append(kept, k)
+		}
+	}
+	if len(kept) > maxKnown {
+		kept = kept[len(kept)-maxKnown:]
+	}
+	p.cursor.Known = kept
+	for _, k := range kept {
+		p.byID[k.ID] = k
+	}
+}
+
+// page emits a page with the cursor as it is.
+func (p *poll) page(ctx context.Context, page source.Page) error {
+	raw, err := json.Marshal(p.cursor)
+	if err != nil {
+		return fmt.Errorf("writing the cursor of %s: %w", p.connector, err)
+	}
+	page.Cursor = raw
+	return p.emit(ctx, page)
+}
+
+func (p *poll) size(ctx context.Context) error {
+	return p.page(ctx, source.Page{Size: &source.Size{Followers: p.me.Followers, Following: p.me.Following, Posts: p.me.Statuses, ObservedAt: p.now}})
+}
+
+// feed is a list of messages that the server pages, the newest first.
+type feed struct {
+	name  string
+	limit int
+	// read returns the page that the parameters choose.
+	read func(ctx context.Context, query url.Values) ([]item, error)
+}
+
+// item is one entry of a feed.
+type item struct {
+	id     string
+	status *rawStatus
+}
+
+func (p *poll) ownFeed() feed {
+	return feed{name: "own statuses", limit: statusesPage, read: func(ctx context.Context, query url.Values) ([]item, error) {
+		var statuses []rawStatus
+		query.Set("exclude_reblogs", "true")
+		err := p.client.Get(ctx, "/api/v1/accounts/"+url.PathEscape(p.me.ID)+"/statuses", query, &statuses)
+		items := make([]item, len(statuses))
+		for i := range statuses {
+			items[i] = item{id: statuses[i].ID, status: &statuses[i]}
+		}
+		return items, err
+	}}
+}
+
+func (p *poll) mentionFeed() feed {
+	return feed{name: "mentions", limit: mentionsPage, read: func(ctx context.Context, query url.Values) ([]item, error) {
+		var notifications []notification
+		query.Set("types[]", "mention")
+		err := p.client.Get(ctx, "/api/v1/notifications", query, &notifications)
+		items := make([]item, len(notifications))
+		for i, n := range notifications {
+			items[i] = item{id: n.ID}
+			switch {
+			case n.Type != "mention": // a server that does not know types[] sends others, which are no messages
+			case n.Status == nil:
+				items[i].status = &rawStatus{err: errors.New("a mention without its status")}
+			default:
+				items[i].status = n.Status
+			}
+		}
+		return items, err
+	}}
+}
+
+func (p *poll) own(ctx context.Context) error { return p.forward(ctx, p.ownFeed(), &p.cursor.Own) }
+
+func (p *poll) mentions(ctx context.Context) error {
+	return p.forward(ctx, p.mentionFeed(), &p.cursor.Mentions)
+}
+
+// forward reads the pages above the cursor, the oldest first: min_id walks up without leaving a gap, as since_id would.
+func (p *poll) forward(ctx context.Context, f feed, at *string) error {
+	begun := *at
+	fullOfNews := false // the first page was full and did not reach down to the cursor
+	for n := range p.env.Config.PageCap {
+		items, err := f.read(ctx, url.Values{"limit": {strconv.Itoa(f.limit)}, "min_id": {*at}})
+		if err != nil {
+			return web.AsSourceError(err)
+		}
+		var news []item
+		for _, it := range items {
+			if later(it.id, *at) {
+				news = append(news, it)
+			}
+		}
+		if n == 0 {
+			fullOfNews = len(news) >= f.limit
+		}
+		if len(news) < len(items) && fullOfNews && begun != firstID {
+			// Only a server that does not know min_id answers with what is not above it: so its first page was the newest one, and news older than
+			// that page were never shown.
+			return &source.Error{Gap: schemas.GapClamp, Err: fmt.Errorf("the server pages the %s from the newest only: some before %s are out of reach", f.name, p.until.Format(time.RFC3339))}
+		}
+		if len(news) == 0 {
+			return nil // also where a server repeats its last page for ever
+		}
+		slices.SortFunc(news, func(a, b item) int { return compareIDs(a.id, b.id) })
+		page := source.Page{}
+		if err := p.add(ctx, &page, news); err != nil {
+			return err
+		}
+		*at = news[len(news)-1].id
+		if err := p.page(ctx, page); err != nil {
+			return err
+		}
+		if n == p.env.Config.PageCap-1 {
+			p.capped = f.name
+			if last := news[len(news)-1].status; last != nil && last.CreatedAt.Before(p.until) {
+				p.until = last.CreatedAt
+			}
+		}
+	}
+	return nil
+}
+
+// Backfill walks both feeds down from the newest to since.
+func (s *Source) Backfill(ctx context.Context, since, until time.Time, emit source.Emit) error {
+	p, err := s.begin(ctx, emit)
+	if err != nil {
+		return err
+	}
+	for _, f := range []feed{p.ownFeed(), p.mentionFeed()} {
+		if err := p.backward(ctx, f, since, until); err != nil {
+			return err
+		}
+	}
+	return emit(ctx, source.Page{CompleteSince: since, CompleteUntil: until})
+}
+
+// backwardPages bounds a backfill: about 160,000 mentions.
+const backwardPages = 2000
+
+func (p *poll) backward(ctx context.Context, f feed, since, until time.Time) error {
+	before := ""
+	for range backwardPages {
+		query := url.Values{"limit": {strconv.Itoa(f.limit)}}
+		if before != "" {
+			query.Set("max_id", before)
+		}
+		items, err := f.read(ctx, query)
+		if err != nil {
+			return web.AsSourceError(err)
+		}
+		lowest, past := before, false
+		var wanted []item
+		for _, it := range items {
+			if before != "" && compareIDs(it.id, before) >= 0 {
+				continue
+			}
+			if lowest == "" || compareIDs(it.id, lowest) < 0 {
+				lowest = it.id
+			}
+			switch {
+			case it.status != nil && it.status.err == nil && it.status.CreatedAt.Before(since):
+				past = true
+			case it.status != nil && it.status.err == nil && !it.status.CreatedAt.Before(until):
+			default:
+				wanted = append(wanted, it)
+			}
+		}
+		if lowest == before {
+			return nil // the end, or a server that repeats itself
+		}
+		page := source.Page{}
+		if err := p.add(ctx, &page, wanted); err != nil {
+			return err
+		}
+		if err := p.emit(ctx, page); err != nil {
+			return err
+		}
+		if past {
+			return nil
+		}
+		before = lowest
+	}
+	return &source.Error{Gap: schemas.GapLimit, Err: fmt.Errorf("the %s have more than %d pages since %s", f.name, backwardPages, since.Format(time.RFC3339))}
+}
+
+// add turns items of a feed into a page's items.
+func (p *poll) add(ctx context.Context, page *source.Page, items []item) error {
+	for _, it := range items {
+		if it.status == nil {
+			continue
+		}
+		if err := p.take(ctx, page, it.status); err != nil {
+			return err
+		}
+		if at := it.status.CreatedAt; it.status.err == nil && !at.IsZero() && (p.oldest.IsZero() || at.Before(p.oldest)) {
+			p.oldest = at
+		}
+	}
+	return nil
+}
+
+// take turns one status into an item of the page, and remembers it for its re-read. The error is the platform's.
+func (p *poll) take(ctx context.Context, page *source.Page, st *rawStatus) error {
+	dead := func(reason schemas.DeadReason, allowed string) {
+		page.Items = append(page.Items, source.Item{Err: &schemas.FieldError{Reason: reason, Key: "status", Allowed: allowed}, Original: st.raw})
+	}
+	switch {
+	case st.err != nil && len(st.raw) == 0:
+		dead(schemas.DeadMissingField, st.err.Error())
+		return nil
+	case st.err != nil:
+		dead(schemas.DeadInvalidField, "a status of Mastodon's REST interface")
+		return nil
+	case st.Visibility != "public" && st.Visibility != "unlisted":
+		if page.Dropped == nil {
+			page.Dropped = map[schemas.DropReason]int64{}
+		}
+		page.Dropped[schemas.DropNotPublic]++
+		return nil
+	}
+	m, err := p.message(ctx, &st.status)
+	if err != nil {
+		return err
+	}
+	if err := m.Validate(p.now); err != nil {
+		var field *schemas.FieldError
+		if !errors.As(err, &field) {
+			return err
+		}
+		page.Items = append(page.Items, source.Item{Err: field, Original: st.raw})
+		return nil
+	}
+	page.Items = append(page.Items, source.Item{Message: m, Original: st.raw})
+	p.remember(st.ID, m)
+	return nil
+}
+
+// remember keeps of a message what its deletion will have to say, and nothing that a person wrote.
+func (p *poll) remember(id string, m *schemas.Message) {
+	if p.now.Sub(m.CreatedAt) >= p.env.Config.Recheck.Std() {
+		return
+	}
+	kept := *m
+	kept.Text, kept.URL, kept.Likes, kept.Replies, kept.Shares, kept.AuthorFollowers = "", "", nil, nil, nil, nil
+	if k := p.byID[id]; k != nil {
+		k.Message = kept
+		return
+	}
+	k := &known{ID: id, Message: kept}
+	p.byID[id] = k
+	p.cursor.Known = append(p.cursor.Known, k)
+}
+
+// again reads some known messages once more, those first that have waited longest: for edits, deletions, and replies below the account's own.
+func (p *poll) again(ctx context.Context) error {
+	var page source.Page
+	due := min(p.env.Config.RecheckPerPoll, len(p.cursor.Known))
+	for range due {
+		k := p.cursor.Known[0]
+		gone, err := p.reread(ctx, k, &page)
+		if err != nil {
+			// What was read before the failure is whole.
+			return errors.Join(p.page(ctx, page), err)
+		}
+		p.cursor.Known = p.cursor.Known[1:]
+		if gone {
+			delete(p.byID, k.ID)
+			continue
+		}
+		p.cursor.Known = append(p.cursor.Known, k)
+	}
+	return p.page(ctx, page)
+}
+
+// reread looks at one known message again. A message has to be missing in two polls before it counts as deleted, and only the server's own word that there
+// is no such status counts: a failed re-read is not a deletion.
+func (p *poll) reread(ctx context.Context, k *known, page *source.Page) (gone bool, err error) {
+	var st rawStatus
+	err = p.client.Get(ctx, "/api/v1/statuses/"+url.PathEscape(k.ID), nil, &st)
+	switch {
+	case web.IsGone(err) && k.MissingSince == nil:
+		k.MissingSince = &p.now
+		return false, nil
+	case web.IsGone(err):
+		m := k.Message
+		m.DeletedAt, m.ObservedAt = k.MissingSince, &p.now
+		page.Items = append(page.Items, source.Item{Message: &m})
+		return true, nil
+	case err != nil:
+		return false, web.AsSourceError(err)
+	}
+	k.MissingSince = nil
+	if st.err != nil || st.ID != k.ID {
+		return false, nil // it was taken once; what it is now is nobody's message
+	}
+	if st.EditedAt != nil && (k.Message.EditedAt == nil || st.EditedAt.After(*k.Message.EditedAt)) {
+		if err := p.take(ctx, page, &st); err != nil {
+			return false, err
+		}
+	}
+	if st.Replies == nil || *st.Replies <= k.RepliesRead || st.Account.ID != p.me.ID {
+		return false, nil
+	}
+	var below statusContext
+	if err := p.client.Get(ctx, "/api/v1/statuses/"+url.PathEscape(k.ID)+"/context", nil, &below); err != nil && !web.IsGone(err) {
+		return false, web.AsSourceError(err)
+	}
+	for i := range below.Descendants {
+		if reply := &below.Descendants[i]; reply.ID == "" || p.byID[reply.ID] == nil {
+			if err := p.take(ctx, page, reply); err != nil {
+				return false, err
+			}
+		}
+	}
+	k.RepliesRead = *st.Replies
+	return false, nil
+}
+
+// compareIDs orders ids of one server: numbers by their value, and ULIDs, which are all of one length, by their letters.
+func compareIDs(a, b string) int {
+	if len(a) != len(b) {
+		return cmp.Compare(len(a), len(b))
+	}
+	return strings.Compare(a, b)
+}
+
+func later(a, b string) bool { return compareIDs(a, b) > 0 }
