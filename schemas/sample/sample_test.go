@@ -153,6 +153,13 @@ func TestEveryRowIsValid(t *testing.T) {
 		if w := s.World(in.ID); len(w.Messages) == 0 {
 			t.Errorf("nothing concerns %s", in.ID)
 		}
+		for _, keyword := range in.Keywords {
+			for _, m := range s.Messages {
+				if strings.Contains(strings.ToLower(m.Text), keyword) {
+					t.Errorf("the keyword %q in: %s; World and the book know nothing of keywords", keyword, m.Text)
+				}
+			}
+		}
 	}
 }
 
