@@ -113,4 +113,6 @@ func sorted[V any](m map[string]V) []string {
 }
 
 // Conn returns how to reach Kafka.
-func (c KafkaConfig) Conn() kafka.Conn { return kafka.Conn{Brokers: c.Brokers, ClientID: "dwiarah-ingest"} }
+func (c KafkaConfig) Conn() kafka.Conn {
+	return kafka.Conn{Brokers: c.Brokers, ClientID: "dwiarah-ingest"}
+}

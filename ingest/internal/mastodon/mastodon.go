@@ -131,6 +131,7 @@ type poll struct {
 	cursor cursor
 	byID   map[string]*known
 	roots  map[string]string // of parents that this run has asked for
+	accts  map[string]string // handles of ids that this run has asked for
 	emit   source.Emit
 	oldest time.Time // created_at of the oldest message of the feeds
 	until  time.Time // up to when all feeds have been read
@@ -139,7 +140,7 @@ type poll struct {
 
 func (s *Source) begin(ctx context.Context, emit source.Emit) (*poll, error) {
 	now := s.env.Now().UTC()
-	p := &poll{Source: s, now: now, until: now, emit: emit, byID: map[string]*known{}, roots: map[string]string{}}
+	p := &poll{Source: s, now: now, until: now, emit: emit, byID: map[string]*known{}, roots: map[string]string{}, accts: map[string]string{}}
 	var err error
 	p.me, err = s.whoAmI(ctx)
 	return p, err

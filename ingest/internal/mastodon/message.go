@@ -33,14 +33,18 @@ func (p *poll) message(ctx context.Context, st *status) (*schemas.Message, error
 		URL:             st.URL,
 	}
 	for _, who := range st.Mentions {
-		m.Mentions = append(m.Mentions, p.author(who.ID, who.Acct))
+		if name := p.author(who.ID, who.Acct); name != "" {
+			m.Mentions = append(m.Mentions, name)
+		}
 	}
 	if st.ReplyTo == "" {
 		return m, nil
 	}
 	m.ParentID = p.qualify(st.ReplyTo)
-	m.ParentAuthorID = p.parentAuthor(st)
 	var err error
+	if m.ParentAuthorID, err = p.parentAuthor(ctx, st); err != nil {
+		return nil, err
+	}
 	m.RootID, err = p.root(ctx, st)
 	return m, err
 }
@@ -78,40 +82,53 @@ func text(st *status) string {
 // qualify makes an id that no other server's equals.
 func (s *Source) qualify(id string) string { return s.client.Base.Host + "/" + id }
 
-// author is the id under which an author is keyed: an official account's as institutions.yaml has it, a citizen's by the server. An official account
-// other than the source's own is known by its handle with the host: a handle alone may be anybody's on another server.
+// author is the id under which an author is keyed: an official account's as institutions.yaml has it, a citizen's handle with the host. That is the name by
+// which a person asks to be erased; a user's name never changes on Mastodon, and is the same on every server. An official account other than the
+// source's own is known by its handle with the host too: a handle alone may be anybody's on another server.
 func (p *poll) author(id, acct string) string {
 	if id == p.me.ID {
 		return p.env.Account.Account.AuthorID()
 	}
-	if acct != "" && !strings.Contains(acct, "@") {
+	if acct == "" {
+		return ""
+	}
+	if !strings.Contains(acct, "@") {
 		acct += "@" + p.client.Base.Host
 	}
-	for _, name := range []string{acct, p.qualify(id)} {
-		if in, a := p.env.Directory.Owner(schemas.PlatformMastodon, name); in != nil {
-			return a.AuthorID()
-		}
+	if in, a := p.env.Directory.Owner(schemas.PlatformMastodon, acct); in != nil {
+		return a.AuthorID()
 	}
-	return p.qualify(id)
+	return acct
 }
 
-// parentAuthor is who wrote what st answers; the status names the id, and the handle where it mentions its parent's author.
-func (p *poll) parentAuthor(st *status) string {
-	if st.ReplyToUser == st.Account.ID && st.ReplyToUser != "" {
-		return p.author(st.Account.ID, st.Account.Acct)
+// parentAuthor is who wrote what st answers. The status names only the id; the handle is with its mentions, or with the parent, or else asked for.
+func (p *poll) parentAuthor(ctx context.Context, st *status) (string, error) {
+	id := st.ReplyToUser
+	switch {
+	case id == "":
+		return "", nil
+	case id == st.Account.ID:
+		return p.author(id, st.Account.Acct), nil
+	case id == p.me.ID:
+		return p.author(id, ""), nil
 	}
 	for _, who := range st.Mentions {
-		if who.ID == st.ReplyToUser {
-			return p.author(who.ID, who.Acct)
+		if who.ID == id {
+			return p.author(id, who.Acct), nil
 		}
 	}
 	if k := p.byID[st.ReplyTo]; k != nil {
-		return k.Message.AuthorID
+		return k.Message.AuthorID, nil
 	}
-	if st.ReplyToUser == "" {
-		return ""
+	if acct, asked := p.accts[id]; asked {
+		return p.author(id, acct), nil
 	}
-	return p.author(st.ReplyToUser, "")
+	var who account
+	if err := p.client.Get(ctx, "/api/v1/accounts/"+url.PathEscape(id), nil, &who); err != nil && !web.IsGone(err) {
+		return "", web.AsSourceError(err)
+	}
+	p.accts[id] = who.Acct
+	return p.author(id, who.Acct), nil
 }
 
 // root finds the first message of a reply's thread: from what is known of the parent, else from the server. Where the server has the thread no

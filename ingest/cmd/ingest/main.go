@@ -1,0 +1,104 @@
+// Command ingest brings public messages into Kafka: it polls platforms, imports archives, and shows how far both are.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/dwiarah/dwiarah/ingest"
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
+	"github.com/dwiarah/dwiarah/schemas/kit/run"
+)
+
+// cli is the command line.
+type cli struct {
+	Config  string           `help:"Configuration file; its keys can be overridden by the environment (DWIARAH_KAFKA__BROKERS)." placeholder:"FILE" type:"path"`
+	Version kong.VersionFlag `help:"Print the version and end."`
+
+	Run      runCommand      `cmd:"" default:"withargs" help:"Poll the configured sources until stopped."`
+	Import   importCommand   `cmd:"" help:"Import archives: JSON lines, or CSV through a mapping; .gz and .zst too; - is the standard input."`
+	Backfill backfillCommand `cmd:"" help:"Read a range of a source again."`
+	Sources  sourcesCommand  `cmd:"" help:"Show how far each source is."`
+	Check    checkCommand    `cmd:"" help:"Call each source once."`
+	Keys     keysCommand     `cmd:"" help:"Make the identity keys, under which authors become pseudonyms."`
+	Mappings mappingsCommand `cmd:"" help:"List the CSV mappings that ship."`
+	Tail     tailCommand     `cmd:"" help:"Print the records of a topic as JSON, a line each."`
+}
+
+// app is what every command gets.
+type app struct {
+	configPath string
+	out, err   io.Writer
+	log        *slog.Logger
+}
+
+// config loads the configuration, defaults included.
+func (a *app) config() (ingest.Config, error) {
+	cfg := ingest.DefaultConfig()
+	if err := config.Load(a.configPath, &cfg); err != nil {
+		return cfg, err
+	}
+	return cfg, nil
+}
+
+func main() {
+	os.Exit(start(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// start returns the process's exit code.
+func start(args []string, out, errOut io.Writer) int {
+	log := slog.New(slog.NewTextHandler(errOut, nil))
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("ingest"), kong.Description("Dwiarah's ingest: platforms and archives to Kafka."), kong.UsageOnError(),
+		kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }), kong.Vars{"version": version()})
+	if err != nil {
+		fmt.Fprintln(errOut, "ingest:", err)
+		return 1
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help and --version
+		return exited
+	}
+	if err != nil {
+		parser.FatalIfErrorf(err)
+		return 2
+	}
+	code := 0
+	aborted := run.Main(log, func(ctx context.Context) error {
+		parsed.BindTo(ctx, (*context.Context)(nil))
+		err := parsed.Run(&app{configPath: c.Config, out: out, err: errOut, log: log})
+		switch {
+		case err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled):
+			fmt.Fprintln(errOut, "ingest: stopped")
+			code = 1
+		case err != nil:
+			// An error may have many lines, one for each mistake in a file; a log would fold them into one.
+			fmt.Fprintln(errOut, "ingest:", err)
+			code = 1
+		}
+		return nil
+	})
+	return max(code, aborted)
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v += " " + s.Value
+		}
+	}
+	return v
+}
