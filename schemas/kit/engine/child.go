@@ -24,7 +24,7 @@ import (
 // childEnv marks a process as the engine's child.
 const childEnv = "DWIARAH_ENGINE_CHILD"
 
-// orders is what a child is told, as one JSON value on its standard input. The input then stays open as long as the parent wants the child to live.
+// orders is what a child is told, as one JSON value on file descriptor 4. That then stays open as long as the parent wants the child to live.
 type orders struct {
 	Program        program
 	DataDir        string
@@ -41,10 +41,13 @@ type report struct {
 
 const (
 	reportsFD = 3
+	ordersFD  = 4
 	// lockWait is how long a child waits for the data directory: a parent that was killed leaves a child behind that still finishes its statements.
 	lockWait = stopTimeout + 5*time.Second
 	// maxBodyBytes bounds a request's body, unpacked.
 	maxBodyBytes = 4 << 30
+	// statements is how many the library runs at the same time, each on a connection and a thread of its own; further ones wait.
+	statements = 8
 )
 
 // RunIfChild becomes the engine, and does not return, if this process was started as the child of Start; it does nothing otherwise.
@@ -53,8 +56,10 @@ func RunIfChild() {
 	if os.Getenv(childEnv) != "1" {
 		return
 	}
-	syscall.CloseOnExec(reportsFD) // A server that this process starts must not keep the pipe open.
-	err := runChild(os.Stdin, os.NewFile(reportsFD, "reports"))
+	// A server that this process starts must not keep the pipes open.
+	syscall.CloseOnExec(reportsFD)
+	syscall.CloseOnExec(ordersFD)
+	err := runChild(os.NewFile(ordersFD, "orders"), os.NewFile(reportsFD, "reports"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		chdb.Exit(1)
@@ -161,8 +166,9 @@ func (o orders) serveLibrary(leash <-chan struct{}, tell func(report) error) err
 		return fmt.Errorf("listening: %w", err)
 	}
 	handler, err := chhttp.New(chhttp.Config{
-		Library: library, DataDir: dataDir, SpoolDir: spoolDir, User: o.User, Password: o.Password, MaxBodyBytes: maxBodyBytes, Statements: 8,
-		Settings: profile(o.MaxMemoryBytes),
+		Library: library, DataDir: dataDir, SpoolDir: spoolDir, User: o.User, Password: o.Password, MaxBodyBytes: maxBodyBytes, Statements: statements,
+		// The library takes a lone expression for a SELECT, which a server does not.
+		Settings: append(profile(o.MaxMemoryBytes), chdb.Setting{Name: "implicit_select", Value: "0"}),
 	}, serverSettings(o.MaxMemoryBytes)...)
 	if err != nil {
 		return errors.Join(err, listener.Close())

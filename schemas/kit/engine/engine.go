@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,7 +84,7 @@ func Start(ctx context.Context, config Config) (*Engine, error) {
 	if config.MaxMemoryBytes == 0 {
 		config.MaxMemoryBytes = defaultMemoryBytes
 	}
-	if err := checkAddr(config); err != nil {
+	if err := config.check(); err != nil {
 		return nil, err
 	}
 	found, err := config.program()
@@ -108,16 +109,25 @@ func Start(ctx context.Context, config Config) (*Engine, error) {
 	return e, nil
 }
 
-func checkAddr(config Config) error {
-	host, _, err := net.SplitHostPort(config.Addr)
+// userName is what a user may be called, in a server's configuration too.
+var userName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+
+func (c Config) check() error {
+	if c.User == "" && c.Password != "" {
+		return errors.New("the engine's configuration has a password and no user")
+	}
+	if c.User != "" && !userName.MatchString(c.User) {
+		return fmt.Errorf("the engine's user %q: a name has letters, digits, _ and -, and starts with a letter or _", c.User)
+	}
+	host, _, err := net.SplitHostPort(c.Addr)
 	if err != nil {
-		return fmt.Errorf("the engine's address %q: %w; it is host:port, port 0 for a free one", config.Addr, err)
+		return fmt.Errorf("the engine's address %q: %w; it is host:port, port 0 for a free one", c.Addr, err)
 	}
 	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil
 	}
-	if config.User == "" || config.Password == "" {
-		return fmt.Errorf("the engine's address %q can be reached from other machines: give a user and a password, or listen on 127.0.0.1", config.Addr)
+	if c.User == "" || c.Password == "" {
+		return fmt.Errorf("the engine's address %q can be reached from other machines: give a user and a password, or listen on 127.0.0.1", c.Addr)
 	}
 	return nil
 }
@@ -288,13 +298,12 @@ func (e *Engine) succeed(ctx context.Context, c *child) (done bool, err error) {
 // child is one process.
 type child struct {
 	command *exec.Cmd
-	leash   io.Closer // the write end of its standard input: it ends when this is closed, by us or by our death
+	leash   io.Closer // the write end of a pipe: the process ends when this is closed, by us or by our death
 	reports io.ReadCloser
 	logPath string
 	logFrom int64 // where the child's own output begins in the log
 	addr    string
 	exited  chan struct{}
-	waited  error // valid after exited
 
 	mu     sync.Mutex
 	wanted bool // its end is wanted
@@ -321,31 +330,35 @@ func spawn(config Config, found program, addr string) (_ *child, err error) {
 		return nil, fmt.Errorf("making a pipe to the engine: %w", err)
 	}
 	defer reportEnd.Close()
-	command := exec.Command(executable)
-	command.Dir = config.DataDir
-	command.Env = childEnvironment()
-	command.Stdout, command.Stderr = log, log
-	command.ExtraFiles = []*os.File{reportEnd}
-	// A group of its own: an interrupt at the terminal is for the parent, which ends the engine after its clients.
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	leash, err := command.StdinPipe()
+	orderEnd, leash, err := os.Pipe()
 	if err != nil {
 		reports.Close()
 		return nil, fmt.Errorf("making a pipe to the engine: %w", err)
 	}
+	defer orderEnd.Close()
+	command := exec.Command(executable)
+	command.Dir = config.DataDir
+	command.Env = childEnvironment()
+	command.Stdout, command.Stderr = log, log
+	// Standard input stays empty: the library reads it where a statement lacks its rows.
+	command.ExtraFiles = []*os.File{reportEnd, orderEnd}
+	// A group of its own: an interrupt at the terminal is for the parent, which ends the engine after its clients.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := command.Start(); err != nil {
 		reports.Close()
+		leash.Close()
 		return nil, fmt.Errorf("starting the engine's process: %w", err)
 	}
 	c := &child{command: command, leash: leash, reports: reports, logPath: logPath, logFrom: logFrom, exited: make(chan struct{})}
 	go func() {
-		c.waited = command.Wait()
+		_ = command.Wait() // Its error is in the process's state, which death tells.
+		_ = leash.Close()  // Nobody is at its other end.
 		close(c.exited)
 	}()
 	// Secrets go this way, and not by arguments or environment.
 	if err := json.NewEncoder(leash).Encode(orders{
 		Program: found, DataDir: config.DataDir, Addr: addr, User: config.User, Password: config.Password, MaxMemoryBytes: config.MaxMemoryBytes,
-	}); err != nil && !errors.Is(err, syscall.EPIPE) { // A broken pipe is a death, which ready tells.
+	}); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, os.ErrClosed) { // A broken pipe is a death, which ready tells.
 		return nil, errors.Join(fmt.Errorf("giving the engine its orders: %w", err), c.kill())
 	}
 	return c, nil
@@ -493,8 +506,5 @@ func (c *child) kill() error {
 		}
 	}
 	<-c.exited
-	if err := c.leash.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("killing the engine: %w", err)
-	}
 	return nil
 }

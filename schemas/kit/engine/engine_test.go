@@ -337,6 +337,8 @@ func TestStartRefuses(t *testing.T) {
 		{"no server", engine.Config{DataDir: t.TempDir(), ServerBinary: "no-such-clickhouse"}, "no-such-clickhouse"},
 		{"both", engine.Config{DataDir: t.TempDir(), ServerBinary: "clickhouse", Library: broken}, "name one"},
 		{"no port", engine.Config{DataDir: t.TempDir(), Addr: "127.0.0.1"}, "host:port"},
+		{"user", engine.Config{DataDir: t.TempDir(), User: "<a>"}, "the engine's user \"<a>\""},
+		{"no user", engine.Config{DataDir: t.TempDir(), Password: "x"}, "no user"},
 		{"open to others", engine.Config{DataDir: t.TempDir(), Addr: "0.0.0.0:0"}, "can be reached from other machines"},
 		{"directory of another kind", engine.Config{DataDir: otherKind}, "was made by a ClickHouse another"},
 	} {

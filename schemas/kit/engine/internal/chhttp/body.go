@@ -67,11 +67,15 @@ type body struct {
 	size   int64
 }
 
-// memoryBytes is how much of one body is held in memory.
-const memoryBytes = 8 << 20
+// spool says where the bytes of a body are kept.
+type spool struct {
+	memoryBytes int64  // how much of a body is held in memory
+	directory   string // where the rest goes
+	limitBytes  int64  // how large a body may be
+}
 
-// readBody decodes a request's body: Content-Encoding, and ClickHouse's own framed compression where framed is true. limitBytes bounds the decoded size.
-func readBody(r *http.Request, framed bool, directory string, limitBytes int64) (_ *body, err error) {
+// read decodes a request's body: Content-Encoding, and ClickHouse's own framed compression where framed is true.
+func (s spool) read(r *http.Request, framed bool) (_ *body, err error) {
 	var source io.Reader = r.Body
 	if name := r.Header.Get("Content-Encoding"); name != "" && !strings.EqualFold(name, "identity") {
 		c, ok := codecNamed(name)
@@ -96,7 +100,7 @@ func readBody(r *http.Request, framed bool, directory string, limitBytes int64) 
 	if framed {
 		source = newFramedReader(source)
 	}
-	source = io.LimitReader(source, limitBytes+1)
+	source = io.LimitReader(source, s.limitBytes+1)
 	b := &body{}
 	defer func() {
 		if err != nil {
@@ -104,12 +108,12 @@ func readBody(r *http.Request, framed bool, directory string, limitBytes int64) 
 		}
 	}()
 	var memory bytes.Buffer
-	if b.size, err = io.Copy(&memory, io.LimitReader(source, memoryBytes)); err != nil {
+	if b.size, err = io.Copy(&memory, io.LimitReader(source, s.memoryBytes)); err != nil {
 		return nil, readingError(err)
 	}
 	b.memory = memory.Bytes()
-	if b.size == memoryBytes {
-		file, err := os.CreateTemp(directory, "body-*")
+	if b.size == s.memoryBytes {
+		file, err := os.CreateTemp(s.directory, "body-*")
 		if err != nil {
 			return nil, fmt.Errorf("spooling a request's body: %w", err)
 		}
@@ -121,12 +125,13 @@ func readBody(r *http.Request, framed bool, directory string, limitBytes int64) 
 		if err != nil {
 			return nil, readingError(err)
 		}
-		if b.size += n; b.size > limitBytes {
-			return nil, newException(codeTooManyBytes, "TOO_MANY_BYTES", "The request's body is larger than %d bytes", limitBytes)
-		}
+		b.size += n
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return nil, fmt.Errorf("spooling a request's body: %w", err)
 		}
+	}
+	if b.size > s.limitBytes {
+		return nil, newException(codeTooManyBytes, "TOO_MANY_BYTES", "The request's body is larger than %d bytes", s.limitBytes)
 	}
 	return b, nil
 }

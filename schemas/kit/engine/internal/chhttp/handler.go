@@ -48,6 +48,7 @@ type Handler struct {
 	keepAlive   *chdb.Conn // The engine would end with its last connection.
 	running     chan struct{}
 	displayName string
+	spool       spool
 }
 
 // New boots the engine on the data directory, with the server settings given and those of the configuration.
@@ -65,7 +66,10 @@ func New(config Config, serverSettings ...chdb.Setting) (*Handler, error) {
 	if !inUTC {
 		return nil, errors.New("the engine's time zone is not UTC")
 	}
-	return &Handler{config: config, keepAlive: conn, running: make(chan struct{}, config.Statements), displayName: name}, nil
+	return &Handler{
+		config: config, keepAlive: conn, running: make(chan struct{}, config.Statements), displayName: name,
+		spool: spool{memoryBytes: 8 << 20, directory: config.SpoolDir, limitBytes: config.MaxBodyBytes},
+	}, nil
 }
 
 // Quiesce waits till no statement runs and lets none start any more, or until ctx ends. The handler stays unusable.
@@ -237,7 +241,7 @@ func (h *Handler) serveQuery(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("X-ClickHouse-Query-Id", q.queryID)
 	w.Header().Set("X-ClickHouse-Timezone", "UTC")
-	content, err := readBody(r, q.decompress, h.config.SpoolDir, h.config.MaxBodyBytes)
+	content, err := h.spool.read(r, q.decompress)
 	if err != nil {
 		return err
 	}
@@ -289,6 +293,9 @@ func (h *Handler) run(ctx context.Context, q request, content *body) (_ *chdb.Re
 		return nil, stats, "", newException(codeOutfileNotAllowed, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed")
 	case "FROM INFILE":
 		return nil, stats, "", newException(codeUnknownTypeOfQuery, "UNKNOWN_TYPE_OF_QUERY", "Query has infile and was send directly to server")
+	}
+	if s.input {
+		return nil, stats, "", newException(codeNotImplemented, "NOT_IMPLEMENTED", "The table function input() is not supported by the embedded engine")
 	}
 	mark := uuid.NewString()
 	conn, err := h.config.Library.Connect(h.config.DataDir, append(slices.Clone(h.config.Settings), chdb.Setting{Name: markSetting, Value: mark})...)

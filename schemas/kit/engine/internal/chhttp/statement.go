@@ -13,6 +13,8 @@ type statement struct {
 	format string
 	// file is "INTO OUTFILE" or "FROM INFILE" where the text has such a clause: libchdb would obey it as clickhouse-local does, a server refuses it.
 	file string
+	// input is true for an INSERT that selects from input(): the library would read the rows for it from the standard input of this process.
+	input bool
 }
 
 // parseStatement looks at the tokens of a SQL text that stand outside of brackets.
@@ -62,13 +64,30 @@ func parseInsert(s *scanner) statement {
 			return statement{insert: true, target: s.text[:t.from], dataAt: skipLineEnd(s.text, name.to), format: s.text[name.from:name.to]}
 		case t.is("SELECT"), t.is("WITH"):
 			// The rows come from a query: the engine reads the whole text itself.
-			return parseOther(s, t)
+			after := s.mark()
+			input := callsInput(s)
+			s.reset(after)
+			found := parseOther(s, t)
+			found.input = input
+			return found
 		case t.is("INFILE") && before.is("FROM"):
 			return statement{file: "FROM INFILE"}
 		}
 		before = t
 	}
 	return statement{}
+}
+
+// callsInput looks for input( in the rest of the text.
+func callsInput(s *scanner) bool {
+	for t := s.next(); t.kind != end; {
+		next := s.next()
+		if t.is("input") && next.is("(") {
+			return true
+		}
+		t = next
+	}
+	return false
 }
 
 func parseOther(s *scanner, t token) statement {

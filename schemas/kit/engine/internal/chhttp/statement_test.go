@@ -70,6 +70,21 @@ func TestParseStatementSeesFiles(t *testing.T) {
 	}
 }
 
+func TestParseStatementSeesInput(t *testing.T) {
+	for text, want := range map[string]bool{
+		"INSERT INTO t SELECT a FROM input('a UInt8') FORMAT CSV\n1":                    true,
+		"INSERT INTO t (a) WITH x AS (SELECT * FROM INPUT ('a UInt8')) SELECT * FROM x": true,
+		"INSERT INTO t SELECT 'input(' AS input, `input` FROM y":                        false,
+		"INSERT INTO t FORMAT CSV\ninput(":                                              false,
+		"INSERT INTO input (a) VALUES (1)":                                              false,
+		"SELECT a FROM input('a UInt8')":                                                false,
+	} {
+		if s := parseStatement(text); s.input != want {
+			t.Errorf("parseStatement(%q) = %+v", text, s)
+		}
+	}
+}
+
 func FuzzParseStatement(f *testing.F) {
 	for _, text := range []string{"INSERT INTO t VALUES (1)", "SELECT 1 FORMAT CSV", "$a$", "'\\", "/*", "INSERT INTO t FORMAT CSV\n1", "}}]) FORMAT x"} {
 		f.Add(text)
