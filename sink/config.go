@@ -18,6 +18,8 @@ type Config struct {
 	ClickHouse ClickHouseConfig `koanf:"clickhouse"`
 	// Institutions is the path of institutions.yaml: retention, zones and calendars.
 	Institutions string `koanf:"institutions"`
+	// IdentityKeys are the keys that ingest makes author and message keys with. Only erasing needs them.
+	IdentityKeys config.Secret `koanf:"identity_keys"`
 	// Migrate brings the tables and views up to date before anything is read. Where migrations have a user of their own, sink migrate does it instead.
 	Migrate   bool             `koanf:"migrate"`
 	Batch     BatchConfig      `koanf:"batch"`
@@ -85,6 +87,7 @@ func (c BatchConfig) Validate(report config.Report) {
 	}
 }
 
-func (c KafkaConfig) conn() kafka.Conn {
+// Conn are the dialling parameters.
+func (c KafkaConfig) Conn() kafka.Conn {
 	return kafka.Conn{Brokers: c.Brokers, ClientID: "dwiarah-sink"}
 }

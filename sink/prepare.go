@@ -16,9 +16,15 @@ import (
 // maintenanceDatabase is there in every ClickHouse: one connects to it to create another.
 const maintenanceDatabase = "default"
 
-// Migrate creates the database where it is missing and brings its tables and views up to this build. It may be repeated, and waits for a ClickHouse
-// that does not answer yet until ctx ends.
-func Migrate(ctx context.Context, cfg ClickHouseConfig, log *slog.Logger) (clickhouse.Result, error) {
+// Migrated names what Migrate changed; nothing when the database was up to date.
+type Migrated struct {
+	Migrations, Views, Calendars []string
+}
+
+// Migrate creates the database where it is missing and brings its tables, views and working calendars up to this build. It may be repeated, and waits
+// for a ClickHouse that does not answer yet until ctx ends.
+func Migrate(ctx context.Context, cfg ClickHouseConfig, log *slog.Logger) (Migrated, error) {
+	var did Migrated
 	admin := cfg
 	admin.Database = maintenanceDatabase
 	err := with(admin, func(s *store.Store) error {
@@ -27,22 +33,26 @@ func Migrate(ctx context.Context, cfg ClickHouseConfig, log *slog.Logger) (click
 		})
 	})
 	if err != nil {
-		return clickhouse.Result{}, err
+		return did, err
 	}
-	var result clickhouse.Result
 	err = with(cfg, func(s *store.Store) error {
 		return s.Until(ctx, log, "migrate", func(ctx context.Context) error {
 			// A second attempt does what the first has not; both together are the result.
-			did, err := clickhouse.Migrate(ctx, s.Conn())
-			result.Migrations, result.Views = append(result.Migrations, did.Migrations...), append(result.Views, did.Views...)
+			result, err := clickhouse.Migrate(ctx, s.Conn())
+			did.Migrations, did.Views = append(did.Migrations, result.Migrations...), append(did.Views, result.Views...)
+			if err != nil {
+				return err
+			}
+			calendars, err := clickhouse.LoadCalendars(ctx, s.Conn())
+			did.Calendars = append(did.Calendars, calendars...)
 			return err
 		})
 	})
 	if err != nil {
-		return result, fmt.Errorf("migrating database %s: %w", cfg.Database, err)
+		return did, fmt.Errorf("migrating database %s: %w", cfg.Database, err)
 	}
-	log.Info("database is up to date", "database", cfg.Database, "migrations", len(result.Migrations), "views", len(result.Views))
-	return result, nil
+	log.Info("database is up to date", "database", cfg.Database, "migrations", len(did.Migrations), "views", len(did.Views), "calendars", len(did.Calendars))
+	return did, nil
 }
 
 func with(cfg ClickHouseConfig, f func(*store.Store) error) error {
@@ -61,6 +71,7 @@ func (s *Sink) prepare(ctx context.Context) error {
 		}
 	}
 	err := s.store.Until(ctx, s.log, "write the institutions' settings", func(ctx context.Context) error {
+		s.progress.Advance()
 		return s.store.Insert(ctx, settings(s.directory, time.Now()))
 	})
 	if err != nil && store.Classify(err) == store.Broken {

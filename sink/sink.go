@@ -22,9 +22,6 @@ import (
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 )
 
-// healthLimit is how long the sink may go without a committed batch while records wait, before it calls itself ill.
-const healthLimit = 2 * time.Minute
-
 // Sink reads mentions.enriched.v1 and mentions.ledger.v1 and writes the tables of package schemas/clickhouse. Offsets are committed after the INSERTs
 // have returned, so that a message is written twice rather than never; the tables absorb that.
 type Sink struct {
@@ -35,57 +32,73 @@ type Sink struct {
 	writer    *store.Writer
 	consumer  *kafka.Consumer
 	letters   *kafka.Producer
+	progress  *telemetry.Progress
 	metrics   metrics
 }
 
-// New builds a sink that has connected to nothing. The configuration has passed Validate.
-func New(cfg Config, tel *telemetry.Telemetry) (*Sink, error) {
+// New builds a sink that has connected to nothing: Run runs it, once, or Close gives it up. The configuration has passed Validate.
+func New(cfg Config, tel *telemetry.Telemetry) (_ *Sink, err error) {
 	s := &Sink{cfg: cfg, log: tel.Log}
-	var err error
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
 	if s.directory, err = institutions.Load(cfg.Institutions); err != nil {
 		return nil, err
 	}
 	if s.metrics, err = newMetrics(tel.Registry); err != nil {
 		return nil, err
 	}
+	// A sink that waits for ClickHouse is not ready; it is ill only when even its attempts have ceased.
+	s.progress = tel.Health.Progress("sink", cfg.ClickHouse.AttemptTimeout.Std()+cfg.ClickHouse.RetryMost.Std()+time.Minute)
 	if s.store, err = store.Open(cfg.ClickHouse); err != nil {
 		return nil, err
 	}
-	if s.writer, err = store.NewWriter(s.store, s.directory, s.log, tel.Registry); err != nil {
+	tel.Health.Ready("clickhouse", s.store.Ping)
+	if s.writer, err = store.NewWriter(s.store, s.directory, s.progress.Advance, s.log, tel.Registry); err != nil {
 		return nil, err
 	}
-	if s.letters, err = kafka.NewProducer(kafka.ProducerConfig{
-		Conn: cfg.Kafka.conn(), MaxRecordBytes: deadletter.MaxRecordBytes, Log: s.log, Metrics: tel.Registry,
-	}); err != nil {
+	s.letters, err = kafka.NewProducer(kafka.ProducerConfig{
+		Conn: cfg.Kafka.Conn(), MaxRecordBytes: deadletter.MaxRecordBytes, Log: s.log, Metrics: tel.Registry,
+	})
+	if err != nil {
 		return nil, err
 	}
 	s.consumer, err = kafka.NewConsumer(kafka.ConsumerConfig{
-		Conn: cfg.Kafka.conn(), Group: cfg.Kafka.Group, Topics: []string{schemas.TopicEnriched, schemas.TopicLedger},
+		Conn: cfg.Kafka.Conn(), Group: cfg.Kafka.Group, Topics: []string{schemas.TopicEnriched, schemas.TopicLedger},
 		Policy:       kafka.BatchPolicy{MaxRecords: cfg.Batch.Records, MaxBytes: int(cfg.Batch.Bytes), MaxAge: cfg.Batch.Age.Std()},
 		DrainTimeout: cfg.Kafka.Drain.Std(), AllowGap: cfg.Kafka.AllowGap,
-		Log: s.log, Metrics: tel.Registry, Progress: tel.Health.Progress("sink", healthLimit),
+		Log: s.log, Metrics: tel.Registry, Progress: s.progress,
 	}, s.handle)
 	if err != nil {
 		return nil, err
 	}
-	tel.Health.Ready("clickhouse", s.store.Ping)
 	return s, nil
 }
 
 // Run prepares the store and consumes until ctx ends, then drains and returns nil; it returns an error when something broke that no repeat mends.
 func (s *Sink) Run(ctx context.Context) error {
-	err := s.run(ctx)
-	return errors.Join(err, s.letters.Close(), s.store.Close())
+	err := s.prepare(ctx)
+	switch {
+	case err == nil:
+		err = s.consumer.Run(ctx)
+	case ctx.Err() != nil: // stopped while ClickHouse was waited for
+		err = nil
+	}
+	return errors.Join(err, s.Close())
 }
 
-func (s *Sink) run(ctx context.Context) error {
-	if err := s.prepare(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil // stopped while ClickHouse was waited for
-		}
-		return err
+// Close gives up a sink that is not going to run. Run does it by itself.
+func (s *Sink) Close() error {
+	var errs []error
+	if s.letters != nil {
+		errs = append(errs, s.letters.Close())
 	}
-	return s.consumer.Run(ctx)
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // handle makes a batch durable: what can be decoded is inserted, the rest and what the store refuses is dead-lettered. The consumer commits after it.

@@ -72,9 +72,9 @@ type Letter struct {
 // ID names a letter on the command line.
 func (l Letter) ID() string { return fmt.Sprintf("%d:%d", l.Partition, l.Offset) }
 
-// Replay returns the original record for its own topic. It is an error for letters that did not come from one of Dwiarah's topics, such as a line of
+// Record returns the original record for its own topic. It is an error for letters that did not come from one of Dwiarah's topics, such as a line of
 // an archive, and for letters that could not keep the record.
-func (l Letter) Replay() (kafka.Record, error) {
+func (l Letter) Record() (kafka.Record, error) {
 	switch l.GetSource() {
 	case schemas.TopicRaw, schemas.TopicEnriched, schemas.TopicLedger:
 	default:

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 func writer(t *testing.T, s *store.Store) *store.Writer {
 	t.Helper()
-	w, err := store.NewWriter(s, nil, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
+	w, err := store.NewWriter(s, nil, func() {}, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestInsertsAreRepeatedUntilTheyAreIn(t *testing.T) {
 	cfg.AttemptTimeout = config.Duration(2 * time.Second)
 	s := storetest.Open(t, cfg)
 	registry := prometheus.NewRegistry()
-	w, err := store.NewWriter(s, nil, slog.New(slog.NewTextHandler(t.Output(), nil)), registry)
+	w, err := store.NewWriter(s, nil, func() {}, slog.New(slog.NewTextHandler(t.Output(), nil)), registry)
 	if err != nil {
 		t.Fatal(err)
 	}

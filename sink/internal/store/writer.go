@@ -27,6 +27,7 @@ const refusedInARow = 50
 type Writer struct {
 	store     *Store
 	directory *institutions.Directory
+	alive     func()
 	log       *slog.Logger
 	metrics   writerMetrics
 	refused   int // entries refused since the store took rows
@@ -39,8 +40,8 @@ type writerMetrics struct {
 	retries *prometheus.CounterVec // reason
 }
 
-// NewWriter returns a writer. The directory, which may be nil, gives the retention of each institution.
-func NewWriter(s *Store, directory *institutions.Directory, log *slog.Logger, registry prometheus.Registerer) (*Writer, error) {
+// NewWriter returns a writer. The directory, which may be nil, gives the retention of each institution; alive is called at every attempt of an INSERT.
+func NewWriter(s *Store, directory *institutions.Directory, alive func(), log *slog.Logger, registry prometheus.Registerer) (*Writer, error) {
 	m := writerMetrics{
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dwiarah_sink_rows_total", Help: "Rows inserted, repeats included, by table.",
@@ -60,7 +61,7 @@ func NewWriter(s *Store, directory *institutions.Directory, log *slog.Logger, re
 			return nil, fmt.Errorf("registering the store's metrics: %w", err)
 		}
 	}
-	return &Writer{store: s, directory: directory, log: log, metrics: m}, nil
+	return &Writer{store: s, directory: directory, alive: alive, log: log, metrics: m}, nil
 }
 
 // Write returns when every entry is in the store or is known to be refused by it, for as long as that takes; ctx ends the waiting.
@@ -113,6 +114,7 @@ func (w *Writer) write(ctx context.Context, entries []Entry) error {
 // untilIn sends the same rows again for as long as that may help.
 func (w *Writer) untilIn(ctx context.Context, table rows.Table) error {
 	return w.store.until(ctx, func() error {
+		w.alive()
 		start := time.Now()
 		if err := w.store.Insert(ctx, table); err != nil {
 			return err

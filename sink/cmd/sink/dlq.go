@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/sink"
+	"github.com/dwiarah/dwiarah/sink/internal/deadletter"
+)
+
+type dlqCommand struct {
+	List   dlqList   `cmd:"" help:"List dead letters, a line each, then how many there are by stage and reason."`
+	Show   dlqShow   `cmd:"" help:"Show one dead letter with the record it keeps."`
+	Replay dlqReplay `cmd:"" help:"Put the records of dead letters back on the topics they came from."`
+}
+
+// filter chooses letters.
+type filter struct {
+	Stage  string `help:"Only letters of this stage: ingest, enrich or sink." enum:",ingest,enrich,sink" default:""`
+	Reason string `help:"Only letters with this reason, as malformed." default:""`
+	Source string `help:"Only letters from this topic or file." default:""`
+}
+
+func (f filter) check() error {
+	if f.Reason == "" {
+		return nil
+	}
+	var allowed []string
+	for _, r := range schemas.DeadReasons() {
+		if allowed = append(allowed, string(r)); string(r) == f.Reason {
+			return nil
+		}
+	}
+	return fmt.Errorf("--reason %q is not allowed: one of %s", f.Reason, strings.Join(allowed, ", "))
+}
+
+func (f filter) takes(l deadletter.Letter) bool {
+	return (f.Stage == "" || f.Stage == l.GetStage()) && (f.Reason == "" || f.Reason == l.GetReason()) && (f.Source == "" || f.Source == l.GetSource())
+}
+
+type dlqList struct {
+	filter
+}
+
+func (c dlqList) Run(ctx context.Context, a *app) error {
+	cfg, err := a.config()
+	if err := errors.Join(err, c.check()); err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "LETTER\tAT\tSTAGE\tREASON\tATTEMPT\tSOURCE\tBYTES\tDETAIL")
+	counts := map[string]int{}
+	var order []string
+	err = deadletter.Scan(ctx, cfg.Kafka.Conn(), func(l deadletter.Letter) error {
+		if !c.takes(l) {
+			return nil
+		}
+		kind := l.GetStage() + " " + l.GetReason()
+		if counts[kind]++; counts[kind] == 1 {
+			order = append(order, kind)
+		}
+		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\n", l.ID(), stamp(l.GetAtMs()), l.GetStage(), l.GetReason(), l.GetAttempt(), place(l),
+			len(l.GetOriginal()), oneLine(l.GetDetail()))
+		return err
+	})
+	if err := errors.Join(err, table.Flush()); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Out)
+	for _, kind := range order {
+		fmt.Fprintf(a.Out, "%6d %s\n", counts[kind], kind)
+	}
+	if len(order) == 0 {
+		fmt.Fprintln(a.Out, "no dead letters")
+	}
+	return nil
+}
+
+type dlqShow struct {
+	Letter string `arg:"" help:"The letter, as dlq list names it: partition:offset."`
+}
+
+func (c dlqShow) Run(ctx context.Context, a *app) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	l, err := find(ctx, cfg, c.Letter)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Out, "letter:  %s\nat:      %s\nstage:   %s\nreason:  %s\ndetail:  %s\nattempt: %d\nsource:  %s\nkey:     %q\n",
+		l.ID(), stamp(l.GetAtMs()), l.GetStage(), l.GetReason(), oneLine(l.GetDetail()), l.GetAttempt(), place(l), l.GetKey())
+	for _, h := range l.GetHeaders() {
+		fmt.Fprintf(a.Out, "header:  %s: %q\n", h.GetKey(), h.GetValue())
+	}
+	_, err = fmt.Fprintf(a.Out, "record (%d bytes):\n%s\n", len(l.GetOriginal()), deadletter.Render(l.DeadLetter))
+	return err
+}
+
+type dlqReplay struct {
+	filter
+	Letters []string `arg:"" optional:"" name:"letter" help:"The letters to replay, as dlq list names them; none for all that the filters take."`
+	DryRun  bool     `help:"Say what would be replayed, and do nothing."`
+}
+
+func (c dlqReplay) Run(ctx context.Context, a *app) error {
+	cfg, err := a.config()
+	if err := errors.Join(err, c.check()); err != nil {
+		return err
+	}
+	if len(c.Letters) == 0 && c.filter == (filter{}) {
+		return errors.New("replaying every dead letter there is wants to be said: name letters, or a filter such as --stage sink")
+	}
+	var chosen []deadletter.Letter
+	for _, id := range c.Letters {
+		l, err := find(ctx, cfg, id)
+		if err != nil {
+			return err
+		}
+		chosen = append(chosen, l)
+	}
+	if len(c.Letters) == 0 {
+		if err := deadletter.Scan(ctx, cfg.Kafka.Conn(), func(l deadletter.Letter) error {
+			if c.takes(l) {
+				chosen = append(chosen, l)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	replayed, left, err := deadletter.Replay(ctx, cfg.Kafka.Conn(), chosen, c.DryRun, a.Log)
+	for _, l := range left {
+		fmt.Fprintln(a.Out, "left:", l)
+	}
+	verb := "replayed"
+	if c.DryRun {
+		verb = "would replay"
+	}
+	fmt.Fprintf(a.Out, "%s %d of %d letters\n", verb, replayed, len(chosen))
+	return err
+}
+
+func find(ctx context.Context, cfg sink.Config, id string) (deadletter.Letter, error) {
+	p, o, ok := strings.Cut(id, ":")
+	partition, err := strconv.Atoi(p)
+	offset, err2 := strconv.ParseInt(o, 10, 64)
+	if !ok || err != nil || err2 != nil {
+		return deadletter.Letter{}, fmt.Errorf("letter %q is not allowed: partition:offset, as dlq list prints it", id)
+	}
+	return deadletter.Find(ctx, cfg.Kafka.Conn(), partition, offset)
+}
+
+// place is where a letter's record came from: a topic's partition and offset, or a file's line.
+func place(l deadletter.Letter) string {
+	switch l.GetSource() {
+	case schemas.TopicRaw, schemas.TopicEnriched, schemas.TopicLedger:
+		return fmt.Sprintf("%s/%d@%d", l.GetSource(), l.GetPartition(), l.GetOffset())
+	default:
+		return fmt.Sprintf("%s:%d", oneLine(l.GetSource()), l.GetOffset())
+	}
+}
+
+func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+
+// oneLine keeps foreign words from breaking a terminal: no line breaks, no control characters.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError || r >= 0x80 && r < 0xa0 {
+			return '·'
+		}
+		return r
+	}, s)
+}

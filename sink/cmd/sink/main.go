@@ -1,0 +1,93 @@
+// Command sink writes enriched messages from Kafka to ClickHouse, and serves the people who look after them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
+	"github.com/dwiarah/dwiarah/schemas/kit/run"
+	"github.com/dwiarah/dwiarah/sink"
+)
+
+// cli is the command line.
+type cli struct {
+	Config  string           `help:"Configuration file; its keys can be overridden by the environment (DWIARAH_CLICKHOUSE__DATABASE)." placeholder:"FILE" type:"path"`
+	Version kong.VersionFlag `help:"Print the version and end."`
+
+	Run     runCommand     `cmd:"" help:"Write enriched messages and the coverage ledger to ClickHouse until stopped."`
+	Migrate migrateCommand `cmd:"" help:"Create the database, its tables and views, or bring them up to this version."`
+	DLQ     dlqCommand     `cmd:"" name:"dlq" help:"Look at dead letters, and replay them."`
+	SQL     sqlCommand     `cmd:"" name:"sql" help:"Run one query that only reads, and print its result as a table."`
+	Erase   eraseCommand   `cmd:"" help:"Erase a message, or all messages of an author, from ClickHouse, and leave tombstones."`
+}
+
+// app is what every command gets.
+type app struct {
+	configPath string
+	Out        io.Writer
+	Log        *slog.Logger
+}
+
+// config loads the configuration, defaults included.
+func (a *app) config() (sink.Config, error) {
+	cfg := sink.DefaultConfig()
+	if err := config.Load(a.configPath, &cfg); err != nil {
+		return cfg, err
+	}
+	return cfg, nil
+}
+
+func main() {
+	os.Exit(start(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// start returns the process's exit code.
+func start(args []string, out, errOut io.Writer) int {
+	log := slog.New(slog.NewTextHandler(errOut, nil))
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("sink"), kong.Description("Dwiarah's sink: Kafka to ClickHouse."), kong.UsageOnError(),
+		kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }), kong.Vars{"version": version()})
+	if err != nil {
+		fmt.Fprintln(errOut, "sink:", err)
+		return 1
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help and --version
+		return exited
+	}
+	if err != nil {
+		parser.FatalIfErrorf(err)
+		return 2
+	}
+	return run.Main(log, func(ctx context.Context) error {
+		parsed.BindTo(ctx, (*context.Context)(nil))
+		err := parsed.Run(&app{configPath: c.Config, Out: out, Log: log})
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			return nil
+		}
+		return err
+	})
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v += " " + s.Value
+		}
+	}
+	return v
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
+	"github.com/dwiarah/dwiarah/schemas/kit/run"
+	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/sink"
+)
+
+// drainRoom is what the end of the service takes beside the batch under way: leaving the group, closing connections.
+const drainRoom = 5 * time.Second
+
+type runCommand struct {
+	Check bool `help:"Build everything that the configuration asks for, print it, and start nothing."`
+}
+
+func (c runCommand) Run(ctx context.Context, a *app) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	tel, err := telemetry.New("sink", cfg.Telemetry)
+	if err != nil {
+		return err
+	}
+	s, err := sink.New(cfg, tel)
+	if err != nil {
+		return err
+	}
+	if c.Check {
+		dump, err := config.Dump(cfg)
+		if err := errors.Join(err, s.Close()); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Out, "%s# everything could be built; nothing was started\n", dump)
+		return err
+	}
+	return run.New(tel.Log,
+		run.Part{Name: "telemetry", Run: tel.Run},
+		run.Part{Name: "sink", Run: s.Run, Drain: cfg.Kafka.Drain.Std() + drainRoom},
+	).Run(ctx)
+}
+
+type migrateCommand struct{}
+
+func (migrateCommand) Run(ctx context.Context, a *app) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	did, err := sink.Migrate(ctx, cfg.ClickHouse, a.Log)
+	for _, name := range slices.Concat(did.Migrations, did.Views, did.Calendars) {
+		fmt.Fprintln(a.Out, "applied", name)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Out, "database %s is up to date\n", cfg.ClickHouse.Database)
+	return err
+}
