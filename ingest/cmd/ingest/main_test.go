@@ -211,7 +211,7 @@ func (w world) child(point string, args ...string) *exec.Cmd {
 func TestImportKilledAnywhereEndsAlike(t *testing.T) {
 	whole := newWorld(t)
 	whole.must("keys", "init", "--out", whole.path("identity.keys"))
-	whole.must("--config", whole.path("ingest.yaml"), "import", "--quiet", whole.write("arsip.jsonl", archiveOf(9000)))
+	whole.must("--config", whole.path("ingest.yaml"), "import", "--quiet", whole.write("arsip.jsonl", archiveOf(4500)))
 	want, wantDead := whole.messages()
 	keys, err := os.ReadFile(whole.path("identity.keys"))
 	if err != nil {
@@ -221,14 +221,14 @@ func TestImportKilledAnywhereEndsAlike(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			w := newWorld(t)
 			w.write("identity.keys", string(keys))
-			file := w.write("arsip.jsonl", archiveOf(9000))
+			file := w.write("arsip.jsonl", archiveOf(4500))
 			out, err := w.child(point, "--config", w.path("ingest.yaml"), "import", "--quiet", file).CombinedOutput()
 			var exit *exec.ExitError
 			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 				t.Fatalf("the import was not killed at %s: %v\n%s", point, err, out)
 			}
 			got := w.must("--config", w.path("ingest.yaml"), "import", "--quiet", file)
-			if !strings.Contains(got, "read 9090 = produced 9000 + dropped 0 + dead-lettered 90\n") {
+			if !strings.Contains(got, "read 4545 = produced 4500 + dropped 0 + dead-lettered 45\n") {
 				t.Errorf("summary:\n%s", got)
 			}
 			messages, dead := w.messages()

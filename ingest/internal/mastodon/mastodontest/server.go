@@ -1,0 +1,282 @@
+// Package mastodontest is a server that speaks as much of Mastodon's REST interface as the source reads, for tests: with its paging, its rate headers
+// and, on demand, its faults.
+package mastodontest
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Token is the one that the server takes.
+const Token = "token-of-the-test"
+
+// Me is the id of the account that the token belongs to.
+const Me = "7"
+
+// Status is a status; ids grow with their time of writing.
+type Status struct {
+	ID, AuthorID, ReplyTo string
+	CreatedAt             time.Time
+	EditedAt              *time.Time
+	Content               string
+	Visibility            string   // public when empty
+	Mentions              []string // account ids
+	Raw                   string   // sent as it is, instead of all this
+}
+
+// Server is a running server. Its fields are set before it is called, or under Lock.
+type Server struct {
+	*httptest.Server
+	sync.Mutex
+	Accounts  map[string]string // handle by id
+	Followers int64
+	// Remaining and Reset go into the rate headers when Reset is set.
+	Remaining int
+	Reset     time.Time
+	// Fault, when set, may answer in the server's place; then it returns true.
+	Fault func(w http.ResponseWriter, r *http.Request) bool
+	// NewestOnly makes the server ignore min_id, as one that does not know it.
+	NewestOnly bool
+	// Calls counts calls by path, ids replaced by :id.
+	Calls map[string]int
+
+	statuses      map[string]*Status
+	notifications []notification
+	next          int
+}
+
+type notification struct{ id, status string }
+
+// New starts a server with the account kota and two citizens, warga1 and, on another server, warga2.
+func New() *Server {
+	s := &Server{
+		Accounts: map[string]string{Me: "layanan_kota", "11": "warga1", "12": "warga2@lain.example"}, Followers: 1000,
+		Calls: map[string]int{}, statuses: map[string]*Status{}, next: 100,
+	}
+	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
+	return s
+}
+
+// Write adds a status and, where it mentions the account, the notification; it returns the id.
+func (s *Server) Write(st Status) string {
+	s.Lock()
+	defer s.Unlock()
+	s.next++
+	if st.ID == "" {
+		st.ID = strconv.Itoa(s.next)
+	}
+	if st.Visibility == "" {
+		st.Visibility = "public"
+	}
+	s.statuses[st.ID] = &st
+	if slices.Contains(st.Mentions, Me) && st.AuthorID != Me {
+		s.next++
+		s.notifications = append(s.notifications, notification{id: strconv.Itoa(s.next), status: st.ID})
+	}
+	return st.ID
+}
+
+// Edit changes a status's content.
+func (s *Server) Edit(id, content string, at time.Time) {
+	s.Lock()
+	defer s.Unlock()
+	s.statuses[id].Content, s.statuses[id].EditedAt = content, &at
+}
+
+// Delete removes a status and its notification.
+func (s *Server) Delete(id string) {
+	s.Lock()
+	defer s.Unlock()
+	delete(s.statuses, id)
+	s.notifications = slices.DeleteFunc(s.notifications, func(n notification) bool { return n.status == id })
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	s.Lock()
+	defer s.Unlock()
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	id := ""
+	if len(parts) > 3 && parts[3] != "verify_credentials" {
+		id, parts[3] = parts[3], ":id"
+	}
+	path := "/" + strings.Join(parts, "/")
+	s.Calls[path]++
+	if s.Fault != nil && s.Fault(w, r) {
+		return
+	}
+	if !s.Reset.IsZero() {
+		w.Header().Set("X-RateLimit-Limit", "300")
+		w.Header().Set("X-RateLimit-Remaining", strconv.Itoa(s.Remaining))
+		w.Header().Set("X-RateLimit-Reset", s.Reset.UTC().Format("2006-01-02T15:04:05.000000Z"))
+	}
+	if r.Header.Get("Authorization") != "Bearer "+Token {
+		Answer(w, http.StatusUnauthorized, map[string]string{"error": "The access token is invalid"})
+		return
+	}
+	switch path {
+	case "/api/v1/accounts/verify_credentials":
+		Answer(w, http.StatusOK, s.account(Me))
+	case "/api/v1/accounts/:id":
+		if s.Accounts[id] == "" {
+			notFound(w)
+			return
+		}
+		Answer(w, http.StatusOK, s.account(id))
+	case "/api/v1/accounts/:id/statuses":
+		var ids []string
+		for _, st := range s.statuses {
+			if st.AuthorID == id {
+				ids = append(ids, st.ID)
+			}
+		}
+		var out []any
+		for _, id := range s.page(ids, r.URL.Query(), 40) {
+			out = append(out, s.status(id))
+		}
+		Answer(w, http.StatusOK, list(out))
+	case "/api/v1/notifications":
+		byID := map[string]string{}
+		var ids []string
+		for _, n := range s.notifications {
+			byID[n.id] = n.status
+			ids = append(ids, n.id)
+		}
+		var out []any
+		for _, id := range s.page(ids, r.URL.Query(), 80) {
+			out = append(out, map[string]any{"id": id, "type": "mention", "created_at": s.statuses[byID[id]].CreatedAt, "status": s.status(byID[id])})
+		}
+		Answer(w, http.StatusOK, list(out))
+	case "/api/v1/statuses/:id":
+		if s.statuses[id] == nil {
+			notFound(w)
+			return
+		}
+		Answer(w, http.StatusOK, s.status(id))
+	case "/api/v1/statuses/:id/context":
+		if s.statuses[id] == nil {
+			notFound(w)
+			return
+		}
+		Answer(w, http.StatusOK, s.context(id))
+	default:
+		notFound(w)
+	}
+}
+
+// page is Mastodon's paging: min_id takes the page just above, max_id the page just below, both newest first.
+func (s *Server) page(ids []string, q url.Values, most int) []string {
+	limit, err := strconv.Atoi(q.Get("limit"))
+	if err != nil || limit > most {
+		limit = most
+	}
+	slices.SortFunc(ids, compare)
+	if low := q.Get("min_id"); low != "" && !s.NewestOnly {
+		ids = slices.DeleteFunc(ids, func(id string) bool { return compare(id, low) <= 0 })
+		ids = ids[:min(limit, len(ids))]
+	} else {
+		if high := q.Get("max_id"); high != "" {
+			ids = slices.DeleteFunc(ids, func(id string) bool { return compare(id, high) >= 0 })
+		}
+		ids = ids[max(0, len(ids)-limit):]
+	}
+	slices.Reverse(ids)
+	return ids
+}
+
+func compare(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+}
+
+func list(items []any) []any {
+	if items == nil {
+		return []any{}
+	}
+	return items
+}
+
+func (s *Server) account(id string) map[string]any {
+	return map[string]any{
+		"id": id, "acct": s.Accounts[id], "username": strings.Split(s.Accounts[id], "@")[0], "display_name": "Nama Orang", "bot": false,
+		"followers_count": s.Followers, "following_count": 5, "statuses_count": 70, "created_at": "2020-01-01T00:00:00.000Z",
+	}
+}
+
+func (s *Server) status(id string) any {
+	st := s.statuses[id]
+	if st.Raw != "" {
+		return json.RawMessage(st.Raw)
+	}
+	out := map[string]any{
+		"id": st.ID, "created_at": st.CreatedAt, "edited_at": st.EditedAt, "account": s.account(st.AuthorID), "content": st.Content, "spoiler_text": "", "visibility": st.Visibility,
+		"language": "id", "in_reply_to_id": nil, "in_reply_to_account_id": nil, "favourites_count": 3, "reblogs_count": 1, "replies_count": len(s.children(id)),
+		"url": s.URL + "/@" + s.Accounts[st.AuthorID] + "/" + st.ID, "media_attachments": []any{}, "reblog": nil,
+	}
+	if st.ReplyTo != "" {
+		out["in_reply_to_id"] = st.ReplyTo
+		out["in_reply_to_account_id"] = "99"
+		if parent := s.statuses[st.ReplyTo]; parent != nil {
+			out["in_reply_to_account_id"] = parent.AuthorID
+		}
+	}
+	mentions := []any{}
+	for _, m := range st.Mentions {
+		mentions = append(mentions, map[string]any{"id": m, "acct": s.Accounts[m], "username": strings.Split(s.Accounts[m], "@")[0], "url": s.profile(m)})
+	}
+	out["mentions"] = mentions
+	return out
+}
+
+func (s *Server) profile(id string) string { return s.URL + "/@" + s.Accounts[id] }
+
+// Mention is the HTML of a mention, as Mastodon writes it: the host is only in the address.
+func (s *Server) Mention(id string) string {
+	return fmt.Sprintf(`<span class="h-card"><a href="%s" class="u-url mention">@<span>%s</span></a></span>`, s.profile(id), strings.Split(s.Accounts[id], "@")[0])
+}
+
+func (s *Server) children(id string) []string {
+	var ids []string
+	for _, st := range s.statuses {
+		if st.ReplyTo == id {
+			ids = append(ids, st.ID)
+		}
+	}
+	slices.SortFunc(ids, compare)
+	return ids
+}
+
+func (s *Server) context(id string) map[string]any {
+	var ancestors, descendants []any
+	for at := s.statuses[id].ReplyTo; s.statuses[at] != nil; at = s.statuses[at].ReplyTo {
+		ancestors = append([]any{s.status(at)}, ancestors...)
+	}
+	var below func(string)
+	below = func(id string) {
+		for _, child := range s.children(id) {
+			descendants = append(descendants, s.status(child))
+			below(child)
+		}
+	}
+	below(id)
+	return map[string]any{"ancestors": list(ancestors), "descendants": list(descendants)}
+}
+
+func notFound(w http.ResponseWriter) {
+	Answer(w, http.StatusNotFound, map[string]string{"error": "Record not found"})
+}
+
+// Answer writes a JSON answer.
+func Answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(code)
+	// A client that has gone away is not the server's concern.
+	_ = json.NewEncoder(w).Encode(v)
+}
