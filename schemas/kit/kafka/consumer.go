@@ -114,7 +114,11 @@ type topicPartition struct {
 // NewConsumer checks cfg and returns a consumer that has not connected yet.
 func NewConsumer(cfg ConsumerConfig, h Handler) (*Consumer, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	err := cfg.validate()
+	if h == nil {
+		err = errors.Join(err, errors.New("a handler is needed"))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("configuring a consumer: %w", err)
 	}
 	return &Consumer{cfg: cfg, handler: h, metrics: newConsumerMetrics(cfg.Metrics, cfg.Group, cfg.Topics)}, nil

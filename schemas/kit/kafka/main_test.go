@@ -16,9 +16,6 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest"
 )
 
-// patience bounds every wait for what must happen; no test measures time.
-const patience = 60 * time.Second
-
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		child()
@@ -69,7 +66,7 @@ func (r *running) wait() error {
 	r.tb.Helper()
 	select {
 	case <-r.done:
-	case <-time.After(patience):
+	case <-time.After(kafkatest.Patience()):
 		r.tb.Fatalf("Run does not return")
 	}
 	return r.err
@@ -107,7 +104,7 @@ func (s *store) values() map[string]int {
 
 func eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(kafkatest.Patience())
 	for !ok() {
 		if time.Now().After(deadline) {
 			tb.Fatalf("never came true: %s", what)
@@ -117,7 +114,7 @@ func eventually(tb testing.TB, what string, ok func() bool) {
 }
 
 func within(tb testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.Patience())
 	tb.Cleanup(cancel)
 	return ctx
 }

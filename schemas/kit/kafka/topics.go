@@ -6,10 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"regexp"
 	"slices"
 
 	"github.com/cenkalti/backoff/v5"
 	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
 )
 
 // TopicSpec is a topic as it should be.
@@ -20,6 +24,32 @@ type TopicSpec struct {
 	Config      map[string]string `koanf:"config" yaml:"config"`           // the topic's settings by Kafka's names
 }
 
+// LoadTopics reads the topics of a file such as deploy/kafka/topics.yaml. All its mistakes are in one error.
+func LoadTopics(path string) ([]TopicSpec, error) {
+	var file struct {
+		Topics []TopicSpec `koanf:"topics"`
+	}
+	if err := config.Load(path, &file, config.WithEnviron(nil)); err != nil {
+		return nil, fmt.Errorf("loading topics: %w", err)
+	}
+	return file.Topics, nil
+}
+
+// Validate reports what no broker would take.
+func (t TopicSpec) Validate(report config.Report) {
+	if !topicName.MatchString(t.Name) {
+		report("name", t.Name, "1 to 249 letters, digits, dots, underscores and hyphens")
+	}
+	if t.Partitions < 1 {
+		report("partitions", t.Partitions, "at least 1")
+	}
+	if t.Replication < 0 || t.Replication > math.MaxInt16 {
+		report("replication", t.Replication, "the number of brokers that hold each record, or 0 for the cluster's default")
+	}
+}
+
+var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
 func (t TopicSpec) creation() kafkago.TopicConfig {
 	c := kafkago.TopicConfig{Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: cmp.Or(t.Replication, -1)}
 	for _, name := range slices.Sorted(maps.Keys(t.Config)) {
@@ -28,7 +58,7 @@ func (t TopicSpec) creation() kafkago.TopicConfig {
 	return c
 }
 
-// EnsureTopics creates the topics that are missing and returns when every partition of all of them has a leader.
+// EnsureTopics creates the topics that are missing and returns when every partition of all of them is served by a leader.
 // A topic that is there with another number of partitions is an error, *PartitionsError; other settings of a topic that is
 // there are left alone. It tries again until ctx ends, except when the brokers refuse.
 func EnsureTopics(ctx context.Context, conn Conn, topics []TopicSpec) error {
@@ -75,7 +105,11 @@ func ensure(ctx context.Context, client *kafkago.Client, topics []TopicSpec) err
 		}
 	}
 	var errs []error
+	all := map[string][]int{}
 	for _, t := range topics {
+		for p := range have[t.Name] {
+			all[t.Name] = append(all[t.Name], p)
+		}
 		switch n, ok := have[t.Name]; {
 		case !ok:
 			return fmt.Errorf("creating topic %q: %w", t.Name, kafkago.LeaderNotAvailable)
@@ -83,7 +117,12 @@ func ensure(ctx context.Context, client *kafkago.Client, topics []TopicSpec) err
 			errs = append(errs, backoff.Permanent(&PartitionsError{Topic: t.Name, Have: n, Want: t.Partitions}))
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	// A leader that is elected may not know of it yet: what it answers for, it serves.
+	_, err = logs(ctx, client, all)
+	return err
 }
 
 // partitions returns the number of partitions of each of the topics that exist; a partition without a leader is an error.

@@ -30,8 +30,13 @@ import (
 // JarsVariable names the folder of Kafka's jars; without it the tests run on the embedded broker.
 const JarsVariable = "DWIARAH_KAFKA_JARS"
 
-// patience bounds every wait for a broker to do what it will do.
-const patience = 60 * time.Second
+// Patience bounds every wait for what must happen: a minute, or four where a JVM has to start on a busy machine.
+func Patience() time.Duration {
+	if os.Getenv(JarsVariable) != "" {
+		return 4 * time.Minute
+	}
+	return time.Minute
+}
 
 // Broker is a broker under test.
 type Broker struct {
@@ -150,8 +155,8 @@ func (b *Broker) stop(signal os.Signal) error {
 	}
 	select {
 	case <-b.exited: // by the signal, which is an error to Wait
-	case <-time.After(patience):
-		return fmt.Errorf("Kafka did not stop within %v: see %s", patience, b.log.Name())
+	case <-time.After(Patience()):
+		return fmt.Errorf("Kafka did not stop within %v: see %s", Patience(), b.log.Name())
 	}
 	b.process = nil
 	return b.log.Close()
@@ -188,7 +193,7 @@ func (b *Broker) startKafka(jars string) (err error) {
 
 // await returns when the broker answers for its topics.
 func (b *Broker) await() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience())
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr))
 	if err != nil {
@@ -206,7 +211,7 @@ func (b *Broker) await() error {
 			log, _ := os.ReadFile(b.log.Name())
 			return fmt.Errorf("Kafka ended at its start (%v):\n%s", exit, log)
 		case <-ctx.Done():
-			return fmt.Errorf("Kafka does not answer within %v: %w", patience, err)
+			return fmt.Errorf("Kafka does not answer within %v: %w", Patience(), err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -259,7 +264,7 @@ func Group(tb testing.TB) string { return name(tb, "group") }
 func (b *Broker) Topic(tb testing.TB, partitions int) string {
 	tb.Helper()
 	topic := name(tb, "topic")
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience())
 	defer cancel()
 	if err := kafka.EnsureTopics(ctx, b.Conn, []kafka.TopicSpec{{Name: topic, Partitions: partitions, Replication: 1}}); err != nil {
 		tb.Fatal(err)
@@ -316,7 +321,7 @@ func (b *Broker) Members(tb testing.TB, group string) int {
 
 func ask(tb testing.TB, b *Broker, request kmsg.Request) kmsg.Response {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience())
 	defer cancel()
 	// Requests since Kafka 4 name topics by id; the names will do.
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.MaxVersions(kversion.V3_9_0()))

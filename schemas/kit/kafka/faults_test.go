@@ -1,0 +1,276 @@
+package kafka_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"math/big"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl/scram"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+)
+
+// faulty returns a cluster whose answers a test may spoil, with n records in the topic "t".
+func faulty(t *testing.T, n int, opts ...kfake.Opt) (*kfake.Cluster, kafka.ConsumerConfig) {
+	t.Helper()
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(1, "t")}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	conn := kafka.Conn{Brokers: cluster.ListenAddrs()}
+	p, err := kafka.NewProducer(kafka.ProducerConfig{Conn: conn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for range n {
+		if err := p.Produce(within(t), kafka.Record{Topic: "t", Value: []byte("v")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cluster, kafka.ConsumerConfig{Conn: conn, Group: "g", Topics: []string{"t"}, Policy: kafka.BatchPolicy{MaxAge: 10 * time.Millisecond},
+		RestartAfter: 300 * time.Millisecond, FailAfter: 1500 * time.Millisecond}
+}
+
+// silence has the brokers answer fetches as if the log were empty, until the returned switch is off.
+func silence(cluster *kfake.Cluster) *atomic.Bool {
+	var on atomic.Bool
+	on.Store(true)
+	cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !on.Load() {
+			return nil, nil, false
+		}
+		fetch := request.(*kmsg.FetchRequest)
+		response := fetch.ResponseKind().(*kmsg.FetchResponse)
+		for _, t := range fetch.Topics {
+			topic := kmsg.NewFetchResponseTopic()
+			topic.Topic, topic.TopicID = t.Topic, t.TopicID
+			for _, p := range t.Partitions {
+				part := kmsg.NewFetchResponseTopicPartition()
+				part.Partition, part.HighWatermark = p.Partition, p.FetchOffset
+				topic.Partitions = append(topic.Partitions, part)
+			}
+			response.Topics = append(response.Topics, topic)
+		}
+		return response, nil, true
+	})
+	return &on
+}
+
+func TestWatchdogJoinsAnew(t *testing.T) {
+	t.Parallel()
+	cluster, cfg := faulty(t, 10)
+	silent := silence(cluster)
+	registry := prometheus.NewRegistry()
+	cfg.Metrics, cfg.FailAfter = registry, time.Hour
+	var s store
+	r := run(t, cfg, s.handle)
+	eventually(t, "the watchdog acts", func() bool { return counter(t, registry, "dwiarah_consumer_watchdog_restarts_total") >= 1 })
+	silent.Store(false)
+	eventually(t, "the records are read", func() bool { return len(s.all()) == 10 })
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWatchdogGivesUp(t *testing.T) {
+	t.Parallel()
+	cluster, cfg := faulty(t, 10)
+	silence(cluster)
+	var stalled *kafka.StalledError
+	err := run(t, cfg, (&store{}).handle).wait()
+	if !errors.As(err, &stalled) || stalled.Topic != "t" || stalled.Position != 0 || stalled.End != 10 || stalled.For < cfg.FailAfter {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWatchdogWhileJoining(t *testing.T) {
+	t.Parallel()
+	cluster, cfg := faulty(t, 10)
+	cluster.ControlKey(int16(kmsg.JoinGroup), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		response := request.(*kmsg.JoinGroupRequest).ResponseKind().(*kmsg.JoinGroupResponse)
+		response.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		return response, nil, true
+	})
+	var stalled *kafka.StalledError
+	if err := run(t, cfg, (&store{}).handle).wait(); !errors.As(err, &stalled) || !stalled.Joining {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A handler may take as long as it needs: ClickHouse away for an hour is lag, not a stall.
+func TestWatchdogLeavesAWorkingHandlerAlone(t *testing.T) {
+	t.Parallel()
+	_, cfg := faulty(t, 100)
+	registry := prometheus.NewRegistry()
+	cfg.Metrics = registry
+	cfg.Policy.MaxRecords = 2 // so that the fetch loop waits for the gatherer
+	entered, release := make(chan struct{}, 100), make(chan struct{})
+	var s store
+	r := run(t, cfg, func(ctx context.Context, batch []kafka.Record) error {
+		entered <- struct{}{}
+		<-release
+		return s.handle(ctx, batch)
+	})
+	<-entered
+	select {
+	case <-r.done:
+		t.Fatalf("Run returned %v", r.err)
+	case <-time.After(2 * cfg.FailAfter):
+	}
+	close(release)
+	eventually(t, "the records are handled", func() bool { return len(s.all()) == 100 })
+	if n := counter(t, registry, "dwiarah_consumer_watchdog_restarts_total"); n != 0 {
+		t.Errorf("the watchdog acted %v times", n)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Nothing can be said of a broker that does not answer.
+func TestWatchdogWaitsForAnAbsentBroker(t *testing.T) {
+	t.Parallel()
+	cluster, cfg := faulty(t, 10)
+	var s store
+	r := run(t, cfg, s.handle)
+	eventually(t, "the records are read", func() bool { return len(s.all()) == 10 })
+	cluster.Close()
+	select {
+	case <-r.done:
+		t.Fatalf("Run returned %v", r.err)
+	case <-time.After(2 * cfg.FailAfter):
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCommitThatGetsNoAnswerIsRepeated(t *testing.T) {
+	t.Parallel()
+	cluster, cfg := faulty(t, 10)
+	registry := prometheus.NewRegistry()
+	cfg.Metrics = registry
+	var commits atomic.Int64
+	cluster.ControlKey(int16(kmsg.OffsetCommit), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if commits.Add(1) == 2 { // the first is that of the start
+			return nil, errors.New("the connection breaks"), true
+		}
+		return nil, nil, false
+	})
+	var s store
+	r := run(t, cfg, s.handle)
+	eventually(t, "the records are read twice and committed", func() bool {
+		lags, err := kafka.Lag(within(t), cfg.Conn, cfg.Group, "t")
+		return err == nil && behind(lags) == 0 && len(s.all()) >= 20
+	})
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	if n := counter(t, registry, "dwiarah_consumer_commit_failures_total"); n != 1 {
+		t.Errorf("%v commit failures are counted, want 1", n)
+	}
+}
+
+// identity returns a certificate for 127.0.0.1, its own authority.
+func identity(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "broker"}, NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(certificate)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+func TestTLSAndSCRAM(t *testing.T) {
+	t.Parallel()
+	certificate, pool := identity(t)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}),
+		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "dwiarah", "correct horse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	mechanism := func(password string) *kafka.Conn {
+		m, err := scram.Mechanism(scram.SHA512, "dwiarah", password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &kafka.Conn{Brokers: cluster.ListenAddrs(), TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, SASL: m}
+	}
+	good := mechanism("correct horse")
+	if err := kafka.EnsureTopics(within(t), *good, []kafka.TopicSpec{{Name: "made", Partitions: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := kafka.NewProducer(kafka.ProducerConfig{Conn: *good})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Produce(within(t), kafka.Record{Topic: "made", Value: []byte("v")}); err != nil {
+		t.Fatal(err)
+	}
+	var s store
+	r := run(t, kafka.ConsumerConfig{Conn: *good, Group: "g", Topics: []string{"made"}, Policy: kafka.BatchPolicy{MaxAge: 10 * time.Millisecond}}, s.handle)
+	eventually(t, "the record is read", func() bool { return len(s.all()) == 1 })
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+
+	// Whoever is refused, as Kafka refuses, does not try for ever.
+	cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		response := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		response.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		return response, nil, true
+	})
+	wrong := mechanism("wrong")
+	if err := run(t, kafka.ConsumerConfig{Conn: *wrong, Group: "g", Topics: []string{"t"}}, s.handle).wait(); !errors.Is(err, kafkago.SASLAuthenticationFailed) {
+		t.Errorf("a consumer with a wrong password: %v", err)
+	}
+	p2, err := kafka.NewProducer(kafka.ProducerConfig{Conn: *wrong})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p2.Close()
+	if err := p2.Produce(within(t), kafka.Record{Topic: "t"}); !errors.Is(err, kafkago.SASLAuthenticationFailed) {
+		t.Errorf("a producer with a wrong password: %v", err)
+	}
+	stranger := *good
+	stranger.TLS = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	var certificateError *tls.CertificateVerificationError
+	if err := kafka.EnsureTopics(within(t), stranger, nil); !errors.As(err, &certificateError) {
+		t.Errorf("a broker that nobody vouches for: %v", err)
+	}
+}
