@@ -149,7 +149,7 @@ func readAll(t *testing.T, conn kafka.Conn) produced {
 	return all
 }
 
-func config(t *testing.T, conn kafka.Conn) ingest.ImportConfig {
+func importConfig(t *testing.T, conn kafka.Conn) ingest.ImportConfig {
 	t.Helper()
 	return ingest.ImportConfig{
 		Kafka: conn, Institutions: directory(t, twoCities), Keys: ring(t), StateDir: t.TempDir(), Log: slog.New(slog.DiscardHandler),
@@ -205,7 +205,7 @@ func TestImportBadLinesCostNothingElse(t *testing.T) {
 		good++
 	}
 	text.WriteString(line(map[string]any{"message_id": "nobody", "author_id": "warga"}))
-	sum, err := ingest.Import(t.Context(), config(t, conn), []string{write(t, "campur.jsonl", text.String())})
+	sum, err := ingest.Import(t.Context(), importConfig(t, conn), []string{write(t, "campur.jsonl", text.String())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestImportAttributesAndPseudonymises(t *testing.T) {
 		line(map[string]any{"message_id": "7", "author_id": "petugas", "institution": "kota-b", "account": "kota_b", "direction": "outbound"}),
 		line(map[string]any{"message_id": "8", "author_id": "warga3", "institution": "lain"}),
 	}, "\n"))
-	sum, err := ingest.Import(t.Context(), config(t, conn), []string{file})
+	sum, err := ingest.Import(t.Context(), importConfig(t, conn), []string{file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestImportDoesNotDependOnOrderBatchOrCompression(t *testing.T) {
 	var want map[string]string
 	for n, batch := range []int{0, 1, 7, 50} {
 		conn := start(t)
-		cfg := config(t, conn)
+		cfg := importConfig(t, conn)
 		cfg.BatchMessages = batch
 		text := strings.Join(lines, "\n")
 		name := "a.jsonl"
@@ -373,7 +373,7 @@ func TestImportDoesNotDependOnOrderBatchOrCompression(t *testing.T) {
 
 func TestImportGoesOnWhereItWasStopped(t *testing.T) {
 	conn := start(t)
-	cfg := config(t, conn)
+	cfg := importConfig(t, conn)
 	cfg.BatchMessages = 10
 	var text strings.Builder
 	for n := range 1000 {
@@ -421,7 +421,7 @@ func TestImportOfATruncatedFile(t *testing.T) {
 		fmt.Fprintln(w, line(map[string]any{"message_id": fmt.Sprint(n), "author_id": "warga", "mentions": []string{"kota_a"}, "text": fmt.Sprint(rand.Uint64())}))
 	}
 	w.Close()
-	sum, err := ingest.Import(t.Context(), config(t, conn), []string{write(t, "a.jsonl.gz", packed.String()[:packed.Len()/2])})
+	sum, err := ingest.Import(t.Context(), importConfig(t, conn), []string{write(t, "a.jsonl.gz", packed.String()[:packed.Len()/2])})
 	if err == nil || !strings.Contains(err.Error(), "the rest of the file cannot be read") {
 		t.Errorf("error: %v", err)
 	}
@@ -435,7 +435,7 @@ func TestImportRefuses(t *testing.T) {
 	conn := start(t)
 	f := func(name, want string, change func(*ingest.ImportConfig), files ...string) {
 		t.Helper()
-		cfg := config(t, conn)
+		cfg := importConfig(t, conn)
 		change(&cfg)
 		_, err := ingest.Import(t.Context(), cfg, files)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -457,7 +457,7 @@ func TestImportRefuses(t *testing.T) {
 
 func TestImportOfAPlainMentionExport(t *testing.T) {
 	conn := start(t)
-	cfg := config(t, conn)
+	cfg := importConfig(t, conn)
 	cfg.Institution, cfg.Account, cfg.Platform = "kota-a", "kota_a", "instagram"
 	cfg.Institutions = directory(t, strings.Replace(twoCities, "x: [{id: \"100\"", "instagram: [{handle: kota_a}], x: [{id: \"100\"", 1))
 	file := write(t, "sebutan.csv", "date,text,label\n2026-03-01,min kapan buka,tanya\n2026-03-01,min kapan buka,tanya\n2026-03-02,\"makasih,\nmin\",puji\nbukan tanggal,halo,x\n2026-03-03,halo\n")
@@ -532,7 +532,7 @@ func TestImportOfRealConversations(t *testing.T) {
 			}
 			column := func(name string) int { return slices.Index(rows[0], name) }
 			conn := start(t)
-			cfg := config(t, conn)
+			cfg := importConfig(t, conn)
 			cfg.Institutions = brands(t, rows, column("author_id"), column("inbound"))
 			var mu sync.Mutex
 			phases := map[string]int64{}

@@ -101,18 +101,21 @@ func (s *Server) Delete(id string) {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	s.Lock()
-	defer s.Unlock()
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	id := ""
 	if len(parts) > 3 && parts[3] != "verify_credentials" {
 		id, parts[3] = parts[3], ":id"
 	}
 	path := "/" + strings.Join(parts, "/")
+	s.Lock()
 	s.Calls[path]++
-	if s.Fault != nil && s.Fault(w, r) {
+	fault := s.Fault
+	s.Unlock()
+	if fault != nil && fault(w, r) {
 		return
 	}
+	s.Lock()
+	defer s.Unlock()
 	if !s.Reset.IsZero() {
 		w.Header().Set("X-RateLimit-Limit", "300")
 		w.Header().Set("X-RateLimit-Remaining", strconv.Itoa(s.Remaining))
