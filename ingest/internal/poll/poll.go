@@ -64,7 +64,7 @@ type Config struct {
 	Metrics   prometheus.Registerer
 	// Progress is told of every poll that ended, by connector.
 	Progress func(connector string)
-	// Jitter spreads the polls of many sources; each waits a random part of it first.
+	// Jitter spreads the polls of many sources; each waits a random part of it first, and of a tenth of its schedule's interval at most.
 	Jitter time.Duration
 }
 
@@ -112,14 +112,19 @@ func New(cfg Config) *Poller {
 
 // Run polls on schedule until ctx ends, each source once at the start. It returns when the last poll has ended: nil, or the error of our own state.
 func (p *Poller) Run(ctx context.Context) error {
-	// A position that cannot be read or written is ours to mend: it ends everything, loudly.
+	// A position that cannot be read or written is ours to mend: it ends everything, loudly, and where it can be before anything is polled.
+	for _, f := range p.cfg.Feeds {
+		if _, err := stateFile(p.cfg.StateDir, f.Source.Connector()).Load(&Position{}); err != nil {
+			return err
+		}
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	failed := make(chan error, len(p.cfg.Feeds))
 	c := cron.New(cron.WithLocation(time.UTC), cron.WithLogger(cronLogger{p.cfg.Log}), cron.WithChain(cron.SkipIfStillRunning(cronLogger{p.cfg.Log})))
 	for _, f := range p.cfg.Feeds {
 		c.Schedule(&startNow{then: f.Schedule}, cron.FuncJob(func() {
-			if !p.wait(ctx) {
+			if !p.wait(ctx, f.Schedule) {
 				return
 			}
 			if err := p.Poll(ctx, f); err != nil {
@@ -157,15 +162,21 @@ func (s *startNow) Next(now time.Time) time.Time {
 	return s.then.Next(now)
 }
 
+// jitterShare is the part of the time between two polls that the jitter takes at most.
+const jitterShare = 10
+
 // wait waits a random part of the jitter; false when ctx ended.
-func (p *Poller) wait(ctx context.Context) bool {
-	if p.cfg.Jitter > 0 {
-		timer := time.NewTimer(rand.N(p.cfg.Jitter))
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
+func (p *Poller) wait(ctx context.Context, schedule cron.Schedule) bool {
+	next := schedule.Next(p.cfg.Now())
+	most := min(p.cfg.Jitter, schedule.Next(next).Sub(next)/jitterShare)
+	if most <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(rand.N(most))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 	return ctx.Err() == nil
 }
