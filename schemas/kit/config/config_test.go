@@ -238,6 +238,51 @@ func TestTypesThatCannotBeFilled(t *testing.T) {
 	}
 }
 
+// Zoned is squashed into structs that have a Validate of their own, or none.
+type Zoned struct {
+	Zone string `koanf:"zone"`
+}
+
+func (z Zoned) Validate(report config.Report) {
+	if z.Zone == "" {
+		report("zone", z.Zone, "a time zone")
+	}
+}
+
+type ownOpinion struct {
+	Zoned `koanf:",squash"`
+	Name  string `koanf:"name"`
+}
+
+func (o ownOpinion) Validate(report config.Report) {
+	if o.Name == "" {
+		report("name", o.Name, "a name")
+	}
+}
+
+func TestSquashedStructsAreValidatedOnce(t *testing.T) {
+	var promoted struct {
+		Inner struct {
+			Zoned `koanf:",squash"`
+		} `koanf:"inner"`
+	}
+	for _, c := range []struct {
+		into any
+		want string
+	}{
+		{&promoted, "inner.zone"},
+		{&ownOpinion{}, "name zone"},
+	} {
+		var got []string
+		for _, p := range config.Problems(config.Load("", c.into, config.WithEnviron(nil))) {
+			got = append(got, p.Key)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
 func TestPrefix(t *testing.T) {
 	got := defaults()
 	if err := config.Load("", got, config.WithPrefix("DWIARAH_SINK_"), config.WithEnviron([]string{"DWIARAH_SINK_LISTEN=a", "DWIARAH_ZONE=b"})); err != nil {

@@ -213,6 +213,11 @@ func (d *decoder) validate(v reflect.Value, place string) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
+		for i := range v.NumField() { // what is squashed into this struct has an opinion of its own
+			if f := v.Field(i); squashed(v.Type().Field(i)) && f.CanInterface() {
+				d.validate(f, place)
+			}
+		}
 		for _, f := range fields(v.Type()) {
 			d.validate(v.FieldByIndex(f.index), join(place, f.name))
 		}

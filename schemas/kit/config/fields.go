@@ -28,9 +28,9 @@ func fields(t reflect.Type) []field {
 	var out []field
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, option, _ := strings.Cut(f.Tag.Get("koanf"), ",")
+		name, _, _ := strings.Cut(f.Tag.Get("koanf"), ",")
 		switch {
-		case option == "squash": // also of an unexported type, whose fields are exported all the same
+		case squashed(f): // also of an unexported type, whose fields are exported all the same
 			for _, inner := range fields(f.Type) {
 				inner.index = append([]int{i}, inner.index...)
 				out = append(out, inner)
@@ -40,6 +40,11 @@ func fields(t reflect.Type) []field {
 		}
 	}
 	return out
+}
+
+func squashed(f reflect.StructField) bool {
+	_, option, _ := strings.Cut(f.Tag.Get("koanf"), ",")
+	return option == "squash"
 }
 
 // isLeaf reports whether values of the type are written as one scalar.

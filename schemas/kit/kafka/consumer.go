@@ -132,12 +132,6 @@ func NewConsumer(cfg ConsumerConfig, h Handler) (*Consumer, error) {
 func (c *Consumer) Run(ctx context.Context) error {
 	client, transport := c.cfg.Conn.client()
 	defer transport.CloseIdleConnections()
-	if err := c.awaitTopics(ctx, client); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("consuming as group %q: %w", c.cfg.Group, err)
-	}
 	watched, stop := context.WithCancelCause(ctx)
 	dog := watchdog{c: c, client: client, behind: map[topicPartition]standing{}}
 	var watching sync.WaitGroup
@@ -168,7 +162,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 }
 
 // awaitTopics returns when all topics exist: a member of a group is given no partitions of a topic that does not, and
-// nobody would notice. What creates the topics may start at the same time, so that they get as long as the watchdog gives.
+// nobody would notice. What creates the topics may start at the same time, so that they get as long as the watchdog gives
+// anything else.
 func (c *Consumer) awaitTopics(ctx context.Context, client *kafkago.Client) error {
 	limit, cancel := context.WithTimeoutCause(ctx, c.cfg.RestartAfter, errNoTopics)
 	defer cancel()
@@ -194,8 +189,15 @@ func (c *Consumer) awaitTopics(ctx context.Context, client *kafkago.Client) erro
 
 var errNoTopics = errors.New("waiting for the topics took too long")
 
-// participate is one membership of the group, from joining to leaving, over any number of generations.
+// participate is one membership of the group, from joining to leaving, over any number of generations. It returns nil when
+// ctx ends.
 func (c *Consumer) participate(ctx context.Context, client *kafkago.Client) error {
+	if err := c.awaitTopics(ctx, client); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	logf := kafkago.LoggerFunc(func(format string, args ...any) {
 		c.cfg.Log.Debug("group client", "says", fmt.Sprintf(format, args...))
 	})

@@ -39,7 +39,7 @@ func TestEverythingOfARecordArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	var s store
-	r := run(t, config(b, group, topic), s.handle)
+	r := run(t, settings(b, group, topic), s.handle)
 	idle(t, b, group, topic)
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestManyPartitionsKeepTheirOrder(t *testing.T) {
 	}
 	var s store
 	registry := prometheus.NewRegistry()
-	cfg := config(b, group, topic)
+	cfg := settings(b, group, topic)
 	cfg.Metrics = registry
 	r := run(t, cfg, s.handle)
 	idle(t, b, group, topic)
@@ -118,7 +118,7 @@ func TestPartitionIsMurmur2OfTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var s store
-	run(t, config(b, group, topic), s.handle)
+	run(t, settings(b, group, topic), s.handle)
 	idle(t, b, group, topic)
 	got := map[string]int{}
 	for _, r := range s.all() {
@@ -134,7 +134,7 @@ func TestHandlerErrorStopsRunAndCommitsNothing(t *testing.T) {
 	b := kafkatest.Shared(t)
 	topic, group := b.Topic(t, 3), kafkatest.Group(t)
 	values := produce(t, b, topic, "v", 100)
-	err := run(t, config(b, group, topic), func(context.Context, []kafka.Record) error { return errBroken }).wait()
+	err := run(t, settings(b, group, topic), func(context.Context, []kafka.Record) error { return errBroken }).wait()
 	if !errors.Is(err, errBroken) {
 		t.Fatalf("Run returned %v", err)
 	}
@@ -145,7 +145,7 @@ func TestHandlerErrorStopsRunAndCommitsNothing(t *testing.T) {
 		t.Errorf("the group still has %d members: the others would wait for the session to end", n)
 	}
 	var s store
-	run(t, config(b, group, topic), s.handle)
+	run(t, settings(b, group, topic), s.handle)
 	idle(t, b, group, topic)
 	if n := len(s.values()); n != len(values) {
 		t.Errorf("%d values came again, want %d", n, len(values))
@@ -160,7 +160,7 @@ func TestDrainCommitsTheRunningBatch(t *testing.T) {
 	var s store
 	entered, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	r := run(t, config(b, group, topic), func(ctx context.Context, batch []kafka.Record) error {
+	r := run(t, settings(b, group, topic), func(ctx context.Context, batch []kafka.Record) error {
 		once.Do(func() { close(entered) })
 		<-release
 		if err := ctx.Err(); err != nil {
@@ -178,7 +178,7 @@ func TestDrainCommitsTheRunningBatch(t *testing.T) {
 	if left := behind(lag(t, b, group, topic)); stored == 0 || left != int64(1000-stored) {
 		t.Errorf("%d records are stored, %d of 1000 uncommitted", stored, left)
 	}
-	run(t, config(b, group, topic), s.handle)
+	run(t, settings(b, group, topic), s.handle)
 	idle(t, b, group, topic)
 	for v, n := range s.values() {
 		if n != 1 {
@@ -196,7 +196,7 @@ func TestDrainCommitsWhatWasGathered(t *testing.T) {
 	topic, group := b.Topic(t, 1), kafkatest.Group(t)
 	produce(t, b, topic, "v", 10)
 	registry := prometheus.NewRegistry()
-	cfg := config(b, group, topic)
+	cfg := settings(b, group, topic)
 	cfg.Policy = kafka.BatchPolicy{MaxAge: time.Hour} // only the drain ends the batch
 	cfg.Metrics = registry
 	var s store
@@ -213,7 +213,7 @@ func TestDrainDeadline(t *testing.T) {
 	b := kafkatest.Shared(t)
 	topic, group := b.Topic(t, 1), kafkatest.Group(t)
 	produce(t, b, topic, "v", 10)
-	cfg := config(b, group, topic)
+	cfg := settings(b, group, topic)
 	cfg.DrainTimeout = 50 * time.Millisecond
 	entered := make(chan struct{}, 100)
 	r := run(t, cfg, func(ctx context.Context, _ []kafka.Record) error {
@@ -241,7 +241,7 @@ func TestTwoConsumersShareWithoutLoss(t *testing.T) {
 			return s.handle(ctx, batch)
 		}
 	}
-	cfg := config(b, group, topic)
+	cfg := settings(b, group, topic)
 	cfg.Policy.MaxRecords = 50
 
 	watching, unwatch := context.WithCancel(context.Background())
@@ -320,7 +320,7 @@ func TestLateCommitFails(t *testing.T) {
 	topic, group := b.Topic(t, 1), kafkatest.Group(t)
 	produce(t, b, topic, "v", 10)
 	registry := prometheus.NewRegistry()
-	cfg := config(b, group, topic)
+	cfg := settings(b, group, topic)
 	cfg.Metrics = registry
 	entered, release := make(chan struct{}), make(chan struct{})
 	var old, fresh store
@@ -333,7 +333,7 @@ func TestLateCommitFails(t *testing.T) {
 		return old.handle(ctx, batch)
 	})
 	<-entered
-	other := run(t, config(b, group, topic), fresh.handle) // joins, so that the group asks the first one to join too, which it does not
+	other := run(t, settings(b, group, topic), fresh.handle) // joins, so that the group asks the first one to join too, which it does not
 	idle(t, b, group, topic)
 	produce(t, b, topic, "w", 10)
 	idle(t, b, group, topic)
@@ -365,7 +365,7 @@ func TestGenerationEndAsksTheHandlerToStop(t *testing.T) {
 	entered := make(chan struct{})
 	var s store
 	var calls atomic.Int64
-	r := run(t, config(b, group, topic), func(ctx context.Context, batch []kafka.Record) error {
+	r := run(t, settings(b, group, topic), func(ctx context.Context, batch []kafka.Record) error {
 		if calls.Add(1) == 1 {
 			close(entered)
 			<-ctx.Done()
@@ -374,7 +374,7 @@ func TestGenerationEndAsksTheHandlerToStop(t *testing.T) {
 		return s.handle(ctx, batch)
 	})
 	<-entered
-	other := run(t, config(b, group, topic), s.handle)
+	other := run(t, settings(b, group, topic), s.handle)
 	idle(t, b, group, topic)
 	if err := errors.Join(r.stop(), other.stop()); err != nil {
 		t.Error(err)
@@ -388,7 +388,7 @@ func TestOffsetThatRetentionAte(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)
 	topic, group := b.Topic(t, 1), kafkatest.Group(t)
-	cfg := config(b, group, topic)
+	cfg := settings(b, group, topic)
 	produce(t, b, topic, "read", 10)
 	var s store
 	r := run(t, cfg, s.handle)
@@ -431,7 +431,7 @@ func TestFirstOffsetNeedNotBeZero(t *testing.T) {
 	produce(t, b, topic, "v", 10)
 	b.DeleteRecords(t, topic, 0, 4)
 	var s store
-	r := run(t, config(b, group, topic), s.handle)
+	r := run(t, settings(b, group, topic), s.handle)
 	idle(t, b, group, topic)
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -448,7 +448,7 @@ func TestGapBeforeTheFirstBatch(t *testing.T) {
 	b := kafkatest.Shared(t)
 	topic, group := b.Topic(t, 1), kafkatest.Group(t)
 	var s store
-	r := run(t, config(b, group, topic), s.handle)
+	r := run(t, settings(b, group, topic), s.handle)
 	eventually(t, "the group has a position", func() bool { return lag(t, b, group, topic)[0].Committed == 0 })
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -456,7 +456,7 @@ func TestGapBeforeTheFirstBatch(t *testing.T) {
 	produce(t, b, topic, "v", 10)
 	b.DeleteRecords(t, topic, 0, 10)
 	var gap *kafka.OffsetRangeError
-	if err := run(t, config(b, group, topic), s.handle).wait(); !errors.As(err, &gap) || gap.Lost() != 10 {
+	if err := run(t, settings(b, group, topic), s.handle).wait(); !errors.As(err, &gap) || gap.Lost() != 10 {
 		t.Fatalf("Run returned %v, want an OffsetRangeError with 10 lost", err)
 	}
 }
@@ -468,7 +468,7 @@ func TestOffsetPastTheEnd(t *testing.T) {
 	topic, group := b.Topic(t, 1), kafkatest.Group(t)
 	produce(t, b, topic, "new", 3)
 	b.CommitOffset(t, group, topic, 0, 10)
-	cfg := config(b, group, topic)
+	cfg := settings(b, group, topic)
 	var s store
 	var gap *kafka.OffsetRangeError
 	if err := run(t, cfg, s.handle).wait(); !errors.As(err, &gap) || gap.Offset != 10 || gap.End != 3 || gap.Lost() != 0 {
@@ -484,7 +484,7 @@ func TestAddedPartitionsAreRead(t *testing.T) {
 	b := kafkatest.Shared(t)
 	topic, group := b.Topic(t, 1), kafkatest.Group(t)
 	var s store
-	run(t, config(b, group, topic), s.handle)
+	run(t, settings(b, group, topic), s.handle)
 	produce(t, b, topic, "one", 10)
 	idle(t, b, group, topic)
 	b.AddPartitions(t, topic, 4)
@@ -503,10 +503,29 @@ func TestAddedPartitionsAreRead(t *testing.T) {
 func TestMissingTopic(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)
-	cfg := config(b, kafkatest.Group(t), "nobody.made.this.v1")
+	cfg := settings(b, kafkatest.Group(t), "nobody.made.this.v1")
 	cfg.RestartAfter = 300 * time.Millisecond
 	var missing *kafka.UnknownTopicError
 	if err := run(t, cfg, (&store{}).handle).wait(); !errors.As(err, &missing) || missing.Topic != "nobody.made.this.v1" {
+		t.Errorf("Run returned %v, want an UnknownTopicError", err)
+	}
+}
+
+// A group whose topic is deleted would simply have nothing to read.
+func TestTopicDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Shared(t)
+	kept, gone, group := b.Topic(t, 1), b.Topic(t, 1), kafkatest.Group(t)
+	cfg := settings(b, group, kept)
+	cfg.Topics = append(cfg.Topics, gone)
+	cfg.RestartAfter = 500 * time.Millisecond
+	var s store
+	r := run(t, cfg, s.handle)
+	produce(t, b, gone, "v", 10)
+	idle(t, b, group, gone)
+	b.DeleteTopic(t, gone)
+	var missing *kafka.UnknownTopicError
+	if err := r.wait(); !errors.As(err, &missing) || missing.Topic != gone {
 		t.Errorf("Run returned %v, want an UnknownTopicError", err)
 	}
 }
@@ -518,7 +537,7 @@ func TestBackPressure(t *testing.T) {
 	topic, group := b.Topic(t, 4), kafkatest.Group(t)
 	produce(t, b, topic, "v", 20_000)
 	registry := prometheus.NewRegistry()
-	cfg := config(b, group, topic)
+	cfg := settings(b, group, topic)
 	cfg.Policy = kafka.BatchPolicy{MaxRecords: 400, MaxAge: time.Hour}
 	cfg.Metrics = registry
 	release := make(chan struct{})
@@ -567,7 +586,7 @@ func TestProgress(t *testing.T) {
 	b := kafkatest.Shared(t)
 	topic, group := b.Topic(t, 2), kafkatest.Group(t)
 	var p progress
-	cfg := config(b, group, topic)
+	cfg := settings(b, group, topic)
 	cfg.Progress = &p
 	entered, release := make(chan struct{}, 100), make(chan struct{})
 	run(t, cfg, func(context.Context, []kafka.Record) error {
@@ -626,7 +645,7 @@ func TestKillBeforeCommit(t *testing.T) {
 		t.Fatalf("the child handled %d records and committed offset %d; the last batch must be uncommitted", len(handled), l.Committed)
 	}
 	var s store
-	run(t, config(b, group, topic), s.handle)
+	run(t, settings(b, group, topic), s.handle)
 	idle(t, b, group, topic)
 	got := s.values()
 	for _, v := range handled[:l.Committed] {
@@ -647,7 +666,7 @@ func TestBrokerRestart(t *testing.T) {
 	b := kafkatest.Start(t)
 	topic, group := b.Topic(t, 3), kafkatest.Group(t)
 	var s store
-	r := run(t, config(b, group, topic), s.handle)
+	r := run(t, settings(b, group, topic), s.handle)
 	p := producer(t, b)
 	write := func(prefix string) {
 		for i := range 200 {

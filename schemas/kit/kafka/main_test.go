@@ -171,7 +171,7 @@ func idle(tb testing.TB, b *kafkatest.Broker, group, topic string) {
 	eventually(tb, group+" has committed everything", func() bool { return behind(lag(tb, b, group, topic)) == 0 })
 }
 
-func config(b *kafkatest.Broker, group, topic string) kafka.ConsumerConfig {
+func settings(b *kafkatest.Broker, group, topic string) kafka.ConsumerConfig {
 	return kafka.ConsumerConfig{Conn: b.Conn, Group: group, Topics: []string{topic}, Policy: kafka.BatchPolicy{MaxRecords: 500, MaxAge: 20 * time.Millisecond}}
 }
 

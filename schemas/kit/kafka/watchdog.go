@@ -36,6 +36,10 @@ func (w *watchdog) run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
+		if w.topicIsGone(ctx) {
+			w.c.leaveMembership() // before it joins again it waits for the topic, though not for ever
+			continue
+		}
 		stall := w.look(ctx)
 		switch {
 		case stall == nil || ctx.Err() != nil:
@@ -48,6 +52,23 @@ func (w *watchdog) run(ctx context.Context) error {
 			w.c.leaveMembership()
 		}
 	}
+}
+
+// topicIsGone reports whether the brokers know one of the topics no more. The group would simply have less to read.
+func (w *watchdog) topicIsGone(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
+	defer cancel()
+	have, err := partitions(ctx, w.client, w.c.cfg.Topics)
+	if err != nil || w.c.generation() == nil {
+		return false
+	}
+	for _, topic := range w.c.cfg.Topics {
+		if have[topic] == 0 {
+			w.c.cfg.Log.Error("a topic is gone", "group", w.c.cfg.Group, "topic", topic)
+			return true
+		}
+	}
+	return false
 }
 
 // look returns the partition that has stood still for the longest time although there is more to read, or nil.

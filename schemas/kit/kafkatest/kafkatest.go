@@ -310,6 +310,21 @@ func (b *Broker) CommitOffset(tb testing.TB, group, topic string, partition int,
 	}
 }
 
+// DeleteTopic deletes a topic.
+func (b *Broker) DeleteTopic(tb testing.TB, topic string) {
+	tb.Helper()
+	t := kmsg.NewDeleteTopicsRequestTopic()
+	t.Topic = kmsg.StringPtr(topic)
+	request := kmsg.NewPtrDeleteTopicsRequest()
+	request.TopicNames, request.Topics, request.TimeoutMillis = []string{topic}, append(request.Topics, t), 10_000
+	response := ask(tb, b, request).(*kmsg.DeleteTopicsResponse)
+	for _, t := range response.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			tb.Fatalf("deleting topic %q: %v", topic, err)
+		}
+	}
+}
+
 // Members returns the number of the group's members.
 func (b *Broker) Members(tb testing.TB, group string) int {
 	tb.Helper()
