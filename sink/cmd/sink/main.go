@@ -22,7 +22,7 @@ type cli struct {
 	Config  string           `help:"Configuration file; its keys can be overridden by the environment (DWIARAH_CLICKHOUSE__DATABASE)." placeholder:"FILE" type:"path"`
 	Version kong.VersionFlag `help:"Print the version and end."`
 
-	Run     runCommand     `cmd:"" help:"Write enriched messages and the coverage ledger to ClickHouse until stopped."`
+	Run     runCommand     `cmd:"" default:"withargs" help:"Write enriched messages and the coverage ledger to ClickHouse until stopped."`
 	Migrate migrateCommand `cmd:"" help:"Create the database, its tables and views, or bring them up to this version."`
 	DLQ     dlqCommand     `cmd:"" name:"dlq" help:"Look at dead letters, and replay them."`
 	SQL     sqlCommand     `cmd:"" name:"sql" help:"Run one query that only reads, and print its result as a table."`
@@ -68,14 +68,22 @@ func start(args []string, out, errOut io.Writer) int {
 		parser.FatalIfErrorf(err)
 		return 2
 	}
-	return run.Main(log, func(ctx context.Context) error {
+	code := 0
+	aborted := run.Main(log, func(ctx context.Context) error {
 		parsed.BindTo(ctx, (*context.Context)(nil))
 		err := parsed.Run(&app{configPath: c.Config, Out: out, Log: log})
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			return nil
+		switch {
+		case err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled):
+			fmt.Fprintln(errOut, "sink: stopped")
+			code = 1
+		case err != nil:
+			// An error may have many lines, one for each mistake in a file; a log would fold them into one.
+			fmt.Fprintln(errOut, "sink:", err)
+			code = 1
 		}
-		return err
+		return nil
 	})
+	return max(code, aborted)
 }
 
 func version() string {

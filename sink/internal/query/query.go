@@ -67,9 +67,6 @@ func Text(v reflect.Value) string {
 	case reflect.Float64:
 		return strconv.FormatFloat(v.Float(), 'g', -1, 64)
 	case reflect.Slice, reflect.Array:
-		if v.Type().Elem().Kind() == reflect.Uint8 && v.Kind() == reflect.Slice {
-			return printable(string(v.Bytes()))
-		}
 		parts := make([]string, v.Len())
 		for n := range parts {
 			parts[n] = Text(v.Index(n))

@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-func writer(t *testing.T, s *store.Store) *store.Writer {
+func writer(t testing.TB, s *store.Store) *store.Writer {
 	t.Helper()
 	w, err := store.NewWriter(s, nil, func() {}, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
 	if err != nil {

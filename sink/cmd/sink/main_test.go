@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/identitykey"
+	"github.com/dwiarah/dwiarah/schemas/kit/broker"
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/sink"
+	"github.com/dwiarah/dwiarah/sink/internal/deadletter"
+	"github.com/dwiarah/dwiarah/sink/internal/store"
+	"github.com/dwiarah/dwiarah/sink/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+const (
+	institutionsYAML = `
+institutions:
+  - id: dinas-air
+    name: Dinas Air Kota Contoh
+    zone: Asia/Jakarta
+    accounts: {mastodon: [{id: "1", handle: dinasair}]}
+    purpose: menjawab warga
+    legal_basis: tugas pelayanan publik
+    retention: {text_days: 30, facts_days: 200}
+`
+	ringText = "identity 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n" +
+		"author 2025 202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f\n" +
+		"author 2026 404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f\n"
+)
+
+// command runs the command line against a configuration file, and returns what it wrote.
+type command struct {
+	t    *testing.T
+	path string
+}
+
+func (c command) run(args ...string) (code int, out, errOut string) {
+	c.t.Helper()
+	var stdout, stderr strings.Builder
+	code = start(append([]string{"--config", c.path}, args...), &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+// want runs the command line, and checks that it succeeds with all of these in its output.
+func (c command) want(args []string, in ...string) string {
+	c.t.Helper()
+	code, out, errOut := c.run(args...)
+	if code != 0 {
+		c.t.Fatalf("%v ended with %d: %s", args, code, errOut)
+	}
+	for _, part := range in {
+		if !strings.Contains(out, part) {
+			c.t.Errorf("%v wrote %q, without %q", args, out, part)
+		}
+	}
+	return out
+}
+
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// configured writes a configuration for the shared engine, a database of the test's own, and those brokers.
+func configured(t *testing.T, brokers ...string) (command, *store.Store) {
+	t.Helper()
+	dir := t.TempDir()
+	addr := storetest.Shared(t)
+	cfg := storetest.Config(addr, storetest.Database(t, addr))
+	write(t, dir, "keys", ringText)
+	if len(brokers) == 0 {
+		brokers = []string{"127.0.0.1:1"}
+	}
+	path := write(t, dir, "sink.yaml", "kafka: {brokers: ["+strings.Join(brokers, ",")+"]}\nclickhouse:\n  addresses: ["+cfg.Addresses[0]+"]\n  database: "+cfg.Database+
+		"\ninstitutions: "+write(t, dir, "institutions.yaml", institutionsYAML)+"\nidentity_keys: file:"+filepath.Join(dir, "keys")+"\ntelemetry: {listen: '127.0.0.1:0'}\n")
+	return command{t, path}, storetest.Open(t, cfg)
+}
+
+func TestMigrateAndSQL(t *testing.T) {
+	c, _ := configured(t)
+	c.want([]string{"migrate"}, "is up to date")
+	c.want([]string{"sql", "SELECT {a:String} AS a, {b:UInt8} + 1 AS b, NULL AS c, [1, 2] AS d, toDateTime64('2026-03-01 01:02:03.5', 3, 'UTC') AS e, 0.1 AS f",
+		"--param", "a=x'; DROP TABLE message_facts; -- =\x1b[2J", "-p", "b=41"},
+		"a", "x'; DROP TABLE message_facts; -- =·[2J", "42", "NULL", "[1, 2]", "2026-03-01 01:02:03.5", "0.1", "1 rows")
+	for _, statement := range []string{
+		"DROP TABLE message_facts", "INSERT INTO tombstones SELECT 'a', 'x', unhex('00'), now()", "ALTER TABLE message_facts DELETE WHERE 1",
+		"SELECT 1 SETTINGS readonly = 0",
+	} {
+		if code, out, errOut := c.run("sql", statement); code == 0 {
+			t.Errorf("%s ended with 0: %s%s", statement, out, errOut)
+		}
+	}
+	c.want([]string{"sql", "SELECT count() FROM message_facts"}, "1 rows")
+}
+
+func TestCheckBuildsEverythingAndShowsNoSecret(t *testing.T) {
+	c, _ := configured(t)
+	out := c.want([]string{"run", "--check"}, "everything could be built; nothing was started", "dwiarah-sink")
+	if strings.Contains(out, "4041424344") {
+		t.Error("the identity keys are shown")
+	}
+}
+
+func TestMistakesAreNamedAllAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	c := command{t, write(t, dir, "sink.yaml", "kafka: {brokers: []}\nclickhouse: {addresses: ['ftp://x:1', 'http://user:secret@y:2'], retry_most: 1ms}\nbatch: {records: 0}\ninstutions: a.yaml\n")}
+	code, _, errOut := c.run("run", "--check")
+	if code == 0 {
+		t.Error("it ended with 0")
+	}
+	for _, part := range []string{"kafka.brokers", "clickhouse.addresses[0]", "clickhouse.addresses[1]", "clickhouse.retry_most", "batch.records", "instutions"} {
+		if !strings.Contains(errOut, part) {
+			t.Errorf("%s is not named in: %s", part, errOut)
+		}
+	}
+}
+
+func TestEraseLeavesTombstonesAndNothingElse(t *testing.T) {
+	c, s := configured(t)
+	ring, err := identitykey.Parse(ringText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := store.NewWriter(s, nil, func() {}, slog.Default(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entries []store.Entry
+	for n := range 60 {
+		e := storetest.Enriched(n)
+		e.Message.MessageKey = ring.MessageKey(e.Message.Platform, e.Message.MessageId)
+		switch { // an author of the current epoch, the same of the one before, and another
+		case n < 5:
+			e.Message.AuthorKey = ring.AuthorKey(e.Message.Platform, "Warga_Satu")
+		case n < 8:
+			e.Message.AuthorKey = ring.AuthorKeys(e.Message.Platform, "warga_satu")[1]
+		}
+		entries = append(entries, store.Entry{Enriched: e})
+	}
+	replay := func() {
+		t.Helper()
+		if refusals, err := w.Write(t.Context(), entries); err != nil || len(refusals) > 0 {
+			t.Fatal(refusals, err)
+		}
+	}
+	replay()
+	count := func(query string, want uint64) {
+		t.Helper()
+		if got := storetest.Count(t, s, query); got != want {
+			t.Errorf("%s: %d, want %d", query, got, want)
+		}
+	}
+	c.want([]string{"erase", "--platform", "mastodon", "--author", "@warga_satu"}, "tombstones written: 8", "message_bodies:     8 rows before, 0 after",
+		"message_facts:      8 rows before, 0 after", "erased from ClickHouse")
+	count("SELECT count() FROM message_facts", 52)
+	count("SELECT count() FROM message_bodies", 52)
+	c.want([]string{"erase", "--platform", "mastodon", "--message-id", "m20"}, "tombstones written: 1", "1 rows before, 0 after")
+	c.want([]string{"erase", "--platform", "mastodon", "--message-id", "m999"}, "tombstones written: 1", "0 rows before, 0 after")
+	count("SELECT count() FROM messages", 51)
+	count("SELECT count() FROM tombstones FINAL", 10)
+	replay()
+	count("SELECT count() FROM messages", 51)
+	count("SELECT count() FROM message_texts", 51)
+	c.want([]string{"erase", "--platform", "mastodon", "--author", "warga_satu"}, "8 rows before, 0 after")
+	count("SELECT count() FROM message_facts WHERE message_id IN ('m0', 'm7')", 0)
+
+	for _, args := range [][]string{
+		{"erase", "--platform", "mastodon"}, {"erase", "--platform", "friendster", "--author", "a"}, {"erase", "--platform", "x", "--author", "a", "--message-id", "b"},
+	} {
+		if code, _, _ := c.run(args...); code == 0 {
+			t.Errorf("%v ended with 0", args)
+		}
+	}
+}
+
+func TestDeadLettersAreListedShownAndReplayed(t *testing.T) {
+	b, err := broker.Start(broker.Config{Log: slog.New(slog.DiscardHandler), Topics: []kafka.TopicSpec{
+		{Name: schemas.TopicRaw, Partitions: 1}, {Name: schemas.TopicEnriched, Partitions: 1}, {Name: schemas.TopicDead, Partitions: 1},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	c, _ := configured(t, b.Addr())
+	c.want([]string{"dlq", "list"}, "no dead letters")
+
+	conn := kafka.Conn{Brokers: []string{b.Addr()}}
+	producer, err := kafka.NewProducer(kafka.ProducerConfig{Conn: conn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	original, err := event.Encode(storetest.Enriched(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers := []kafka.Header{{Key: event.SchemaHeader, Value: event.SchemaValue()}}
+	for _, l := range []*event.DeadLetter{
+		{Stage: schemas.StageSink, Reason: string(schemas.DeadRefused), Detail: "ClickHouse code 469", Original: original, Source: schemas.TopicEnriched, Partition: 2,
+			Offset: 7, Attempt: 1, AtMs: 1772326923456, Key: []byte("k1"), Headers: []*event.Header{{Key: event.SchemaHeader, Value: event.SchemaValue()}}},
+		{Stage: schemas.StageIngest, Reason: string(schemas.DeadMalformed), Detail: "a line\nbroken", Original: []byte("{oops"), Source: "arsip.jsonl", Offset: 12, Attempt: 1},
+	} {
+		value, err := event.Encode(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := producer.Produce(t.Context(), kafka.Record{Topic: schemas.TopicDead, Value: value, Headers: headers}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.want([]string{"dlq", "list"}, "0:0", "2026-03-01T01:02:03Z", "mentions.enriched.v1/2@7", "arsip.jsonl:12", "a line·broken", "1 sink refused_by_store", "1 ingest malformed")
+	if out := c.want([]string{"dlq", "list", "--stage", "sink"}, "0:0"); strings.Contains(out, "arsip") {
+		t.Errorf("the filter let another stage through: %s", out)
+	}
+	c.want([]string{"dlq", "show", "0:0"}, "reason:  refused_by_store", "Keluhan nomor 1", `"message_id":`)
+	c.want([]string{"dlq", "show", "0:1"}, "{oops")
+	for _, args := range [][]string{{"dlq", "show", "0:9"}, {"dlq", "show", "x"}, {"dlq", "replay"}, {"dlq", "list", "--reason", "bad"}} {
+		if code, _, errOut := c.run(args...); code == 0 || errOut == "" {
+			t.Errorf("%v ended with %d: %s", args, code, errOut)
+		}
+	}
+	c.want([]string{"dlq", "replay", "0:0", "--dry-run"}, "would replay 1 of 1")
+	c.want([]string{"dlq", "replay", "0:0", "0:1"}, "replayed 1 of 2 letters", "left: replaying letter 0:1", "which is no topic")
+
+	// What is on the topic now is the record as it was, and says which attempt it is.
+	got := make(chan kafka.Record, 2)
+	consumer, err := kafka.NewConsumer(kafka.ConsumerConfig{Conn: conn, Group: "test", Topics: []string{schemas.TopicEnriched}}, func(_ context.Context, batch []kafka.Record) error {
+		for _, r := range batch {
+			got <- r
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- consumer.Run(ctx) }()
+	r := <-got
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if string(r.Value) != string(original) || string(r.Key) != "k1" || string(deadletter.Header(r.Headers, deadletter.AttemptHeader)) != "1" ||
+		string(deadletter.Header(r.Headers, event.SchemaHeader)) != string(event.SchemaValue()) {
+		t.Errorf("replayed record %+v", r)
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	for _, args := range [][]string{{"--version"}, {"--help"}, {"dlq", "--help"}} {
+		var out strings.Builder
+		if code := start(args, &out, io.Discard); code != 0 || out.Len() == 0 {
+			t.Errorf("%v ended with %d: %s", args, code, out.String())
+		}
+	}
+}
+
+// The defaults have to pass their own checks.
+func TestDefaultsAreValid(t *testing.T) {
+	cfg := sink.DefaultConfig()
+	if err := config.Load("", &cfg, config.WithEnviron(nil)); err != nil {
+		t.Error(err)
+	}
+}
