@@ -53,7 +53,7 @@ type Feed struct {
 	Schedule    cron.Schedule
 }
 
-// Config configures a Poller. All fields but Metrics, Progress and Jitter are required.
+// Config configures a Poller. The fields from Metrics on may be zero.
 type Config struct {
 	Feeds     []Feed
 	Converter *identity.Converter
@@ -66,6 +66,8 @@ type Config struct {
 	Progress func(connector string)
 	// Jitter spreads the polls of many sources; each waits a random part of it first, and of a tenth of its schedule's interval at most.
 	Jitter time.Duration
+	// Finish is how long a page that was read may take to become durable once the end was asked for; 0 means 8 s.
+	Finish time.Duration
 }
 
 // Poller runs feeds.
@@ -88,6 +90,9 @@ func gaps() []string {
 
 // New returns a poller that has started nothing.
 func New(cfg Config) *Poller {
+	if cfg.Finish == 0 {
+		cfg.Finish = defaultFinish
+	}
 	p := &Poller{cfg: cfg, tally: tally.NewMetrics(cfg.Metrics)}
 	p.metrics = metrics{
 		polls:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dwiarah_ingest_polls_total", Help: "Polls that ended, by source and result."}, []string{"source", "result"}),
@@ -215,12 +220,11 @@ type turn struct {
 	backfill bool // has no position
 }
 
-// finishTimeout is how long a page that was read may take to become durable once the end was asked for.
-const finishTimeout = 8 * time.Second
+const defaultFinish = 8 * time.Second
 
 // emit makes a page durable: first its records, acknowledged, and only then the position behind it.
 func (t *turn) emit(ctx context.Context, page source.Page) error {
-	ctx, done := finish(ctx)
+	ctx, done := t.finish(ctx)
 	defer done()
 	records, counts, err := t.records(page)
 	if err != nil {
@@ -247,9 +251,9 @@ func (t *turn) emit(ctx context.Context, page source.Page) error {
 }
 
 // finish gives what has begun a while after ctx ended.
-func finish(ctx context.Context) (context.Context, func()) {
+func (p *Poller) finish(ctx context.Context) (context.Context, func()) {
 	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishTimeout, cancel) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(p.cfg.Finish, cancel) })
 	return detached, func() { stop(); cancel() }
 }
 
@@ -343,7 +347,7 @@ func (t *turn) end(ctx context.Context, pollErr error) error {
 		t.metrics.polls.WithLabelValues(connector, "stopped").Inc()
 		return nil
 	}
-	ctx, done := finish(ctx)
+	ctx, done := t.finish(ctx)
 	defer done()
 	now := t.cfg.Now().UTC()
 	t.pos.PolledAt, t.pos.Error = now, ""

@@ -143,7 +143,7 @@ var (
 	phoneContext = regexp.MustCompile(`(?i)(?:^|[^\p{L}])(?:wa|whatsapp|hp|hape|telp|tlp|tel|telpon|telepon|phone|ph|call|calling|sms|hub|hubungi|kontak|contact|mobile|mob|cell|mo)(?: (?:no|nomor|number))?(?: (?:saya|sy|aku|kami|me|my|is|di|ke|at|on|no))?[ .:;=/\-]*\(?\+?$`)
 	nikContext   = regexp.MustCompile(`(?i)(?:^|[^\p{L}])(?:nik|ktp|e-ktp|ektp|kk|kartu keluarga)(?: (?:no|nomor|saya|sy|anak|istri|suami|atas nama))?[ .:;=\-]*$`)
 	// accountContext: a bank account, a card, or an account with a utility or an insurer.
-	accountContext = regexp.MustCompile(`(?i)(?:^|[^\p{L}])(?:rek|rekening|norek|bca|bri|bni|btn|bsi|mandiri|cimb|danamon|permata|jago|jenius|virtual account|va|kartu kredit|kartu debit|kartu atm|credit card|debit card|` +
+	accountContext = regexp.MustCompile(`(?i)(?:^|[^\p{L}])(?:rek|rekening|norek|bank|bca|bri|bni|btn|bsi|mandiri|cimb|danamon|permata|jago|jenius|virtual account|va|kartu kredit|kartu debit|kartu atm|credit card|debit card|` +
 		`account (?:no|number|num)|acct|a/c|idpel|id pel|id pelanggan|nomor pelanggan|no pelanggan|no\.? meter|nomor meter|noka|no kartu|nomor kartu|no\.? bpjs|nomor bpjs|npwp|no paspor|nomor paspor|paspor|passport)` +
 		`[\p{L} .:;=/#\-]{0,24}$`)
 )

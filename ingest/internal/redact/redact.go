@@ -268,7 +268,8 @@ func plateAround(s string, at, end int) (start, stop int, ok bool) {
 	}
 	upper := strings.ToUpper(code) == code && strings.ToUpper(suffix) == suffix
 	apart := left < at && right > end
-	ok = upper && len(digits) >= 3 || apart && len(digits) == 4 && len(suffix) >= 2 || plateContext.MatchString(window(s, start))
+	year := len(digits) == 4 && (strings.HasPrefix(digits, "19") || strings.HasPrefix(digits, "20"))
+	ok = upper && len(digits) >= 3 || apart && len(digits) == 4 && len(suffix) >= 2 && !year || plateContext.MatchString(window(s, start))
 	return start, stop, ok
 }
 

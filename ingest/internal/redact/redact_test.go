@@ -66,6 +66,7 @@ func TestText(t *testing.T) {
 	f("rek BCA 1234567890 a.n. warga", "rek BCA [ACCOUNT] a.n. warga", "account_number")
 	f("no rekening 1234-01-012345-53-1", "no rekening [ACCOUNT]", "account_number")
 	f("id pelanggan 532110012345 mati lampu", "id pelanggan [ACCOUNT] mati lampu", "account_number")
+	f("Bank Syariah 0505802012", "Bank Syariah [ACCOUNT]", "account_number")
 	f("kartu kredit 4111 1111 1111 1111", "kartu kredit [ACCOUNT]", "account_number")
 	f("nomor BPJS 0001234567891", "nomor BPJS [ACCOUNT]", "account_number")
 	// handles
@@ -102,7 +103,7 @@ func TestTextLeavesWhatIsNoPersonalData(t *testing.T) {
 		"pesanan 111-2345678-1234567", "status 1234567890123456789", "hubungi 14045 atau 1500123", "call center 1500111", "pasal 28 ayat 3 uud 1945",
 		"2017 2018 2019 2020", "12 11 10 09 08 07 06 05", "D 3 TI", "G 20 di Bali", "T 20 WC", "B 2000 rb", "A 320 NEO", "b 1234 dan saya", "sisa 5 k", "jam d 1000 an",
 		"s/d 1200 WIB", "KRL KA 121 telat", "boeing B 737 MAX", "00620623", "kode pos 40111", "suhu 36.5 derajat", "koordinat -6.2088, 106.8456",
-		"versi 11.1.1", "IP 192.168.100.200", "email belum dibalas @ kantor", "skor 3-2", "juara 1-2-3", "RT 05 RW 012", "no 12345678",
+		"versi 11.1.1", "de 2016 he", "bank buka 8 sampai 15", "IP 192.168.100.200", "email belum dibalas @ kantor", "skor 3-2", "juara 1-2-3", "RT 05 RW 012", "no 12345678",
 	} {
 		if got, kinds := x.Text(in); got != in || len(kinds) > 0 {
 			t.Errorf("Text(%q) = %q %v, want it unchanged", in, got, kinds)
