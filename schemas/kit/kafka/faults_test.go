@@ -164,30 +164,58 @@ func TestWatchdogWaitsForAnAbsentBroker(t *testing.T) {
 	}
 }
 
-func TestCommitThatGetsNoAnswerIsRepeated(t *testing.T) {
+// A batch whose commit did not succeed is read again, for it may be another's by now.
+func TestCommitThatFails(t *testing.T) {
 	t.Parallel()
-	cluster, cfg := faulty(t, 10)
-	registry := prometheus.NewRegistry()
-	cfg.Metrics = registry
-	var commits atomic.Int64
-	cluster.ControlKey(int16(kmsg.OffsetCommit), func(request kmsg.Request) (kmsg.Response, error, bool) {
-		cluster.KeepControl()
-		if commits.Add(1) == 2 { // the first is that of the start
-			return nil, errors.New("the connection breaks"), true
-		}
-		return nil, nil, false
-	})
-	var s store
-	r := run(t, cfg, s.handle)
-	eventually(t, "the records are read twice and committed", func() bool {
-		lags, err := kafka.Lag(within(t), cfg.Conn, cfg.Group, "t")
-		return err == nil && behind(lags) == 0 && len(s.all()) >= 20
-	})
-	if err := r.stop(); err != nil {
-		t.Error(err)
-	}
-	if n := counter(t, registry, "dwiarah_consumer_commit_failures_total"); n != 1 {
-		t.Errorf("%v commit failures are counted, want 1", n)
+	for name, spoil := range map[string]func(*kmsg.OffsetCommitRequest) (kmsg.Response, error){
+		"no answer": func(*kmsg.OffsetCommitRequest) (kmsg.Response, error) {
+			return nil, errors.New("the connection breaks")
+		},
+		"refused": func(request *kmsg.OffsetCommitRequest) (kmsg.Response, error) {
+			response := request.ResponseKind().(*kmsg.OffsetCommitResponse)
+			for _, t := range request.Topics {
+				topic := kmsg.NewOffsetCommitResponseTopic()
+				topic.Topic = t.Topic
+				for _, p := range t.Partitions {
+					part := kmsg.NewOffsetCommitResponseTopicPartition()
+					part.Partition, part.ErrorCode = p.Partition, kerr.RebalanceInProgress.Code
+					topic.Partitions = append(topic.Partitions, part)
+				}
+				response.Topics = append(response.Topics, topic)
+			}
+			return response, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cluster, cfg := faulty(t, 10)
+			registry := prometheus.NewRegistry()
+			cfg.Metrics = registry
+			var commits atomic.Int64
+			cluster.ControlKey(int16(kmsg.OffsetCommit), func(request kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				if commits.Add(1) != 2 { // the first is that of the start
+					return nil, nil, false
+				}
+				response, err := spoil(request.(*kmsg.OffsetCommitRequest))
+				return response, err, true
+			})
+			var s store
+			r := run(t, cfg, s.handle)
+			eventually(t, "the records are read twice and committed", func() bool {
+				lags, err := kafka.Lag(within(t), cfg.Conn, cfg.Group, "t")
+				return err == nil && behind(lags) == 0 && len(s.all()) >= 20
+			})
+			if err := r.stop(); err != nil {
+				t.Error(err)
+			}
+			if n := counter(t, registry, "dwiarah_consumer_commit_failures_total"); n != 1 {
+				t.Errorf("%v commit failures are counted, want 1", n)
+			}
+			if n := counter(t, registry, "dwiarah_consumer_records_total"); n != 10 {
+				t.Errorf("%v records are counted as committed, want 10", n)
+			}
+		})
 	}
 }
 

@@ -116,7 +116,7 @@ func (g *generation) dial(ctx context.Context, p *partition) (*kafkago.Conn, err
 func (g *generation) readBatch(ctx context.Context, p *partition, conn *kafkago.Conn) error {
 	answer := conn.ReadBatchWith(kafkago.ReadBatchConfig{MinBytes: 1, MaxBytes: fetchBytes, MaxWait: fetchWait})
 	end := answer.HighWaterMark()
-	var chunk []Record
+	chunk := make([]Record, 0, p.expect)
 	bytes, from := 0, p.next
 	for {
 		message, err := answer.ReadMessage()
@@ -133,7 +133,7 @@ func (g *generation) readBatch(ctx context.Context, p *partition, conn *kafkago.
 			answer.Close()
 			return ctx.Err()
 		}
-		chunk, bytes = nil, 0
+		chunk, bytes = make([]Record, 0, p.expect), 0
 		// The gatherer may have let the chunk wait for long.
 		if err := conn.SetDeadline(time.Now().Add(ioTimeout)); err != nil {
 			break
@@ -160,6 +160,7 @@ func (g *generation) readBatch(ctx context.Context, p *partition, conn *kafkago.
 
 // handOver gives the chunk to the gatherer, waiting as long as that is busy. It reports whether ctx goes on.
 func (g *generation) handOver(ctx context.Context, p *partition, chunk []Record, end int64) bool {
+	p.expect = len(chunk)
 	g.mu.Lock()
 	p.atEnd, p.waiting, p.end = false, true, max(p.end, end)
 	g.uncommitted += len(chunk)

@@ -39,10 +39,11 @@ type generation struct {
 	handling    bool // the handler is running
 }
 
-// partition is one assigned partition. Its fetch loop owns next; the rest is guarded by the generation's mu.
+// partition is one assigned partition. Its fetch loop owns next and expect; the rest is guarded by the generation's mu.
 type partition struct {
 	topicPartition
-	next int64 // offset to fetch
+	next   int64 // offset to fetch
+	expect int   // records of the last chunk, which the next one is likely to have as well
 
 	position  int64 // next, as of the last records that the gatherer took
 	end       int64 // high watermark as last seen
