@@ -6,11 +6,15 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/sink/internal/report"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 )
 
 // ClickHouseConfig says where ClickHouse is and how to speak to it.
 type ClickHouseConfig = store.Config
+
+// ReportsConfig says which reports are made, when, and where they go.
+type ReportsConfig = report.Config
 
 // Config is the sink's whole configuration, the file of sink run --config.
 type Config struct {
@@ -23,6 +27,7 @@ type Config struct {
 	// Migrate brings the tables and views up to date before anything is read. Where migrations have a user of their own, sink migrate does it instead.
 	Migrate   bool             `koanf:"migrate"`
 	Batch     BatchConfig      `koanf:"batch"`
+	Reports   ReportsConfig    `koanf:"reports"`
 	Telemetry telemetry.Config `koanf:"telemetry"`
 }
 
@@ -50,6 +55,7 @@ func DefaultConfig() Config {
 		ClickHouse:   store.DefaultConfig(),
 		Institutions: "institutions.yaml",
 		Batch:        BatchConfig{Records: 30_000, Bytes: 64 << 20, Age: config.Duration(time.Second)},
+		Reports:      report.DefaultConfig(),
 		Telemetry:    telemetry.DefaultConfig(),
 	}
 }

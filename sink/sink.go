@@ -16,11 +16,16 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/institutions"
 	"github.com/dwiarah/dwiarah/schemas/kit/crashpoint"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/run"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
 	"github.com/dwiarah/dwiarah/sink/internal/deadletter"
+	"github.com/dwiarah/dwiarah/sink/internal/report"
 	"github.com/dwiarah/dwiarah/sink/internal/rows"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 )
+
+// DrainTime is how long Run may take after its ctx has ended.
+func (c Config) DrainTime() time.Duration { return c.Kafka.Drain.Std() + reportsDrain + 2*drainRoom }
 
 // Sink reads mentions.enriched.v1 and mentions.ledger.v1 and writes the tables of package schemas/clickhouse. Offsets are committed after the INSERTs
 // have returned, so that a message is written twice rather than never; the tables absorb that.
@@ -32,6 +37,7 @@ type Sink struct {
 	writer    *store.Writer
 	consumer  *kafka.Consumer
 	letters   *kafka.Producer
+	reports   *report.Reports
 	progress  *telemetry.Progress
 	metrics   metrics
 }
@@ -65,6 +71,9 @@ func New(cfg Config, tel *telemetry.Telemetry) (_ *Sink, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.reports, err = report.New(cfg.Reports, s.store.Conn(), s.log, tel.Registry, nil); err != nil {
+		return nil, err
+	}
 	s.consumer, err = kafka.NewConsumer(kafka.ConsumerConfig{
 		Conn: cfg.Kafka.Conn(), Group: cfg.Kafka.Group, Topics: []string{schemas.TopicEnriched, schemas.TopicLedger},
 		Policy:       kafka.BatchPolicy{MaxRecords: cfg.Batch.Records, MaxBytes: int(cfg.Batch.Bytes), MaxAge: cfg.Batch.Age.Std()},
@@ -77,12 +86,23 @@ func New(cfg Config, tel *telemetry.Telemetry) (_ *Sink, err error) {
 	return s, nil
 }
 
-// Run prepares the store and consumes until ctx ends, then drains and returns nil; it returns an error when something broke that no repeat mends.
+const (
+	// drainRoom is what the end of the consumer takes beside the batch under way: leaving the group, closing connections.
+	drainRoom = 5 * time.Second
+	// reportsDrain is how long a report may take to notice that it is to be given up; the next start makes it anew.
+	reportsDrain = 5 * time.Second
+)
+
+// Run prepares the store, consumes and makes reports until ctx ends, then drains and returns nil; it returns an error when something broke that no repeat
+// mends.
 func (s *Sink) Run(ctx context.Context) error {
 	err := s.prepare(ctx)
 	switch {
 	case err == nil:
-		err = s.consumer.Run(ctx)
+		err = run.New(s.log,
+			run.Part{Name: "consumer", Run: s.consumer.Run, Drain: s.cfg.Kafka.Drain.Std() + drainRoom},
+			run.Part{Name: "reports", Run: s.reports.Run, Drain: reportsDrain},
+		).Run(ctx)
 	case ctx.Err() != nil: // stopped while ClickHouse was waited for
 		err = nil
 	}

@@ -67,6 +67,8 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, cfg: sink.DefaultConfig(), conn: kafka.Conn{Brokers: []string{b.Addr()}, ClientID: "test"}}
 	w.cfg.Kafka.Brokers = w.conn.Brokers
 	w.cfg.ClickHouse = storetest.Config(addr, storetest.Database(t, addr))
+	w.cfg.Reports.Dir = t.TempDir()
+	w.cfg.Reports.Enabled = false
 	w.cfg.Batch.Age = config.Duration(50 * time.Millisecond)
 	w.cfg.Institutions = filepath.Join(t.TempDir(), "institutions.yaml")
 	if err := os.WriteFile(w.cfg.Institutions, []byte(institutionsYAML), 0o600); err != nil {

@@ -89,7 +89,7 @@ func configured(t *testing.T, brokers ...string) (command, *store.Store) {
 		brokers = []string{"127.0.0.1:1"}
 	}
 	path := write(t, dir, "sink.yaml", "kafka: {brokers: ["+strings.Join(brokers, ",")+"]}\nclickhouse:\n  addresses: ["+cfg.Addresses[0]+"]\n  database: "+cfg.Database+
-		"\ninstitutions: "+write(t, dir, "institutions.yaml", institutionsYAML)+"\nidentity_keys: file:"+filepath.Join(dir, "keys")+"\ntelemetry: {listen: '127.0.0.1:0'}\n")
+		"\ninstitutions: "+write(t, dir, "institutions.yaml", institutionsYAML)+"\nidentity_keys: file:"+filepath.Join(dir, "keys")+"\nreports: {dir: "+dir+"}\ntelemetry: {listen: '127.0.0.1:0'}\n")
 	return command{t, path}, storetest.Open(t, cfg)
 }
 

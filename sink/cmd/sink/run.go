@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
 	"github.com/dwiarah/dwiarah/sink"
 )
-
-// drainRoom is what the end of the service takes beside the batch under way: leaving the group, closing connections.
-const drainRoom = 5 * time.Second
 
 type runCommand struct {
 	Check bool `help:"Build everything that the configuration asks for, print it, and start nothing."`
@@ -43,7 +39,7 @@ func (c runCommand) Run(ctx context.Context, a *app) error {
 	}
 	return run.New(tel.Log,
 		run.Part{Name: "telemetry", Run: tel.Run},
-		run.Part{Name: "sink", Run: s.Run, Drain: cfg.Kafka.Drain.Std() + drainRoom},
+		run.Part{Name: "sink", Run: s.Run, Drain: cfg.DrainTime()},
 	).Run(ctx)
 }
 
