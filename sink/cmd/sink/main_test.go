@@ -4,10 +4,15 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,7 +28,56 @@ import (
 	"github.com/dwiarah/dwiarah/sink/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+// childVariable makes this test binary the command itself, with its arguments.
+const childVariable = "DWIARAH_SINK_TEST_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(start(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	storetest.Main(m)
+}
+
+func TestRunServesHealthAndStopsInGoodOrder(t *testing.T) {
+	b, err := broker.Start(broker.Config{Log: slog.New(slog.DiscardHandler), Topics: []kafka.TopicSpec{
+		{Name: schemas.TopicEnriched, Partitions: 1}, {Name: schemas.TopicLedger, Partitions: 1}, {Name: schemas.TopicDead, Partitions: 1},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free a moment later
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	listener.Close()
+	c, _ := configured(t, b.Addr())
+	process := exec.CommandContext(t.Context(), os.Args[0], "run", "--config", c.path)
+	process.Env = append(os.Environ(), childVariable+"=1", "DWIARAH_TELEMETRY__LISTEN="+addr)
+	process.Stdout, process.Stderr = t.Output(), t.Output()
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/readyz", "/healthz", "/metrics"} {
+		for {
+			if answer, err := http.Get("http://" + addr + path); err == nil {
+				body, err := io.ReadAll(answer.Body)
+				answer.Body.Close()
+				if err == nil && answer.StatusCode == http.StatusOK && (path != "/metrics" || strings.Contains(string(body), "dwiarah_sink_consumed_total")) {
+					break
+				}
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	if err := process.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+}
 
 const (
 	institutionsYAML = `
@@ -99,6 +153,8 @@ func TestMigrateAndSQL(t *testing.T) {
 	c.want([]string{"sql", "SELECT {a:String} AS a, {b:UInt8} + 1 AS b, NULL AS c, [1, 2] AS d, toDateTime64('2026-03-01 01:02:03.5', 3, 'UTC') AS e, 0.1 AS f",
 		"--param", "a=x'; DROP TABLE message_facts; -- =\x1b[2J", "-p", "b=41"},
 		"a", "x'; DROP TABLE message_facts; -- =·[2J", "42", "NULL", "[1, 2]", "2026-03-01 01:02:03.5", "0.1", "1 rows")
+	c.want([]string{"sql", "SELECT n, km_median_s FROM metric_wait(institution = {i:String}, from = {f:DateTime}, to = {t:DateTime})",
+		"-p", "i=dinas-air", "-p", "f=2026-03-01 00:00:00", "-p", "t=2026-04-01 00:00:00"}, "0", "NULL", "1 rows")
 	for _, statement := range []string{
 		"DROP TABLE message_facts", "INSERT INTO tombstones SELECT 'a', 'x', unhex('00'), now()", "ALTER TABLE message_facts DELETE WHERE 1",
 		"SELECT 1 SETTINGS readonly = 0",
