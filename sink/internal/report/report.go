@@ -33,7 +33,7 @@ const AllInstitutions = "_all"
 // source reads what reports say.
 type source interface {
 	Institutions(ctx context.Context) ([]figures.Institution, error)
-	Read(ctx context.Context, in figures.Institution, p period.Period) (*figures.Figures, error)
+	Read(ctx context.Context, in figures.Institution, p period.Period, depth figures.Depth) (*figures.Figures, error)
 }
 
 // runLog remembers what was made.
@@ -347,7 +347,7 @@ func (r *Reports) document(ctx context.Context, d *definition, s subject, p peri
 	if s.isComparison() {
 		c := page.Comparison{Period: p, MadeAt: r.now(), MetricSpec: schemas.MetricSpec, Language: d.Language}
 		for _, in := range s.institutions {
-			f, err := r.source.Read(ctx, in, p)
+			f, err := r.source.Read(ctx, in, p, figures.Standing)
 			if err != nil {
 				return nil, err
 			}
@@ -356,10 +356,10 @@ func (r *Reports) document(ctx context.Context, d *definition, s subject, p peri
 		return page.RenderComparison(c)
 	}
 	sheet := page.Sheet{MadeAt: r.now(), MetricSpec: schemas.MetricSpec, Language: d.Language}
-	if sheet.Current, err = r.source.Read(ctx, s.institutions[0], p); err != nil {
+	if sheet.Current, err = r.source.Read(ctx, s.institutions[0], p, figures.Whole); err != nil {
 		return nil, err
 	}
-	if sheet.Previous, err = r.source.Read(ctx, s.institutions[0], p.Previous()); err != nil {
+	if sheet.Previous, err = r.source.Read(ctx, s.institutions[0], p.Previous(), figures.Past); err != nil {
 		return nil, err
 	}
 	return page.Render(sheet)

@@ -68,8 +68,20 @@ func (s *Source) Institutions(ctx context.Context) ([]Institution, error) {
 	return list, nil
 }
 
+// Depth says how much is read of an institution in a period.
+type Depth int
+
+const (
+	// Standing is what a comparison of institutions needs: the rate within a day, the wait and the data's quality.
+	Standing Depth = iota
+	// Past is Standing and every other figure that is compared with the next period's.
+	Past
+	// Whole is everything.
+	Whole
+)
+
 // Read returns the figures of an institution in a period.
-func (s *Source) Read(ctx context.Context, in Institution, p period.Period) (*Figures, error) {
+func (s *Source) Read(ctx context.Context, in Institution, p period.Period, depth Depth) (*Figures, error) {
 	f := &Figures{Institution: in, Period: p}
 	q := question{conn: s.conn, params: clickhouse.Parameters{
 		"institution": in.ID,
@@ -94,21 +106,29 @@ func (s *Source) Read(ctx context.Context, in Institution, p period.Period) (*Fi
 		ModelVersions []string `ch:"model_versions"`
 	}
 	err := errors.Join(
-		q.rate(ctx, 3600, &f.Rate1h),
 		q.rate(ctx, 86400, &f.Rate24h),
-		q.rate(ctx, 259200, &f.Rate72h),
 		q.row(ctx, "metric_wait", waitSQL, &f.Wait),
-		q.row(ctx, "metric_reply_share", replyShareSQL, &f.ReplyShare),
-		q.row(ctx, "metric_asymmetry", asymmetrySQL, &f.Asymmetry),
-		q.row(ctx, "metric_dialogue", dialogueSQL, &f.Dialogue),
-		q.row(ctx, "metric_sentiment", sentimentSQL, &f.Sentiment),
-		q.rows(ctx, "metric_risk", riskSQL, &f.Risks),
-		q.rows(ctx, "series_engagement", daysSQL, &f.Days),
 		q.rows(ctx, "coverage", coverageSQL, &f.Quality.Connectors),
-		q.rows(ctx, "the authors of messages", speakersSQL, &speaking),
 		q.rows(ctx, "the authors of requests", requestersSQL, &people),
-		q.row(ctx, "messages", observationSQL, &observation),
 	)
+	if depth >= Past {
+		err = errors.Join(err,
+			q.rate(ctx, 3600, &f.Rate1h),
+			q.rate(ctx, 259200, &f.Rate72h),
+			q.row(ctx, "metric_reply_share", replyShareSQL, &f.ReplyShare),
+			q.row(ctx, "metric_asymmetry", asymmetrySQL, &f.Asymmetry),
+			q.row(ctx, "metric_dialogue", dialogueSQL, &f.Dialogue),
+			q.row(ctx, "metric_sentiment", sentimentSQL, &f.Sentiment),
+		)
+	}
+	if depth >= Whole {
+		err = errors.Join(err,
+			q.rows(ctx, "metric_risk", riskSQL, &f.Risks),
+			q.rows(ctx, "series_engagement", daysSQL, &f.Days),
+			q.rows(ctx, "the authors of messages", speakersSQL, &speaking),
+			q.row(ctx, "messages", observationSQL, &observation),
+		)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the figures of %s in %s: %w", in.ID, p, err)
 	}
