@@ -109,6 +109,17 @@ func (s *Sink) Run(ctx context.Context) error {
 	return errors.Join(err, s.Close())
 }
 
+// ReportOrder asks for one report by hand, and ReportMade is a page of it that was made.
+type (
+	ReportOrder = report.Order
+	ReportMade  = report.Made
+)
+
+// Report makes a report by hand, beside or without Run, from what the database holds.
+func (s *Sink) Report(ctx context.Context, o ReportOrder) ([]ReportMade, error) {
+	return s.reports.RunOnce(ctx, o)
+}
+
 // Close gives up a sink that is not going to run. Run does it by itself.
 func (s *Sink) Close() error {
 	var errs []error
