@@ -345,3 +345,23 @@ func TestRunKilledAnywhereLosesNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestTheExampleConfiguration(t *testing.T) {
+	w := newWorld(t)
+	w.must("keys", "init", "--out", w.path("identity.keys"))
+	keys, err := os.ReadFile(w.path("identity.keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(w.path("institutions.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("institutions.yaml", strings.ReplaceAll(string(text), "kota_a@kota.example", "layanan_kota"))
+	t.Setenv("DWIARAH_IDENTITY_KEYS", string(keys))
+	t.Setenv("MASTODON_TOKEN", "token")
+	t.Setenv("DWIARAH_INSTITUTIONS", w.path("institutions.yaml"))
+	if out := w.must("--config", filepath.Join("..", "..", "example.yaml"), "--check"); !strings.Contains(out, "sources: 1") {
+		t.Errorf("--check: %s", out)
+	}
+}

@@ -257,6 +257,22 @@ func TestShippedMappings(t *testing.T) {
 	f("id,tanggal,isi,akun", "mentions")
 }
 
+func TestTheMappingOfTheReadme(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := strings.Cut(string(b), "```yaml\n")
+	block, _, closed := strings.Cut(block, "```")
+	if !found || !closed {
+		t.Fatal("the README shows no mapping")
+	}
+	got := rows(t, "a.csv", "id;waktu;isi;akun;masuk\n1;01/03/2026 08:00;halo @kota;u;ya\n;1772352000;halo;;tidak\n", mapping(t, block))
+	if len(got) != 2 || got[0] != "2:1" || !strings.HasPrefix(got[1], "3:row-") {
+		t.Errorf("rows %v", got)
+	}
+}
+
 func FuzzRows(f *testing.F) {
 	f.Add("1,u,"+at+",halo,\n", true)
 	f.Add("\"\"\",\r\n,", true)
