@@ -105,7 +105,7 @@ func (c upCommand) run(ctx context.Context, log *slog.Logger) error {
 		c.Institutions = filepath.Join(c.Data, "institutions.yaml")
 	}
 	cfg := c.config(c.Data, c.Institutions)
-	cfg.Archives, cfg.Mapping, cfg.Until = c.Import, c.Mapping, c.Until
+	cfg.Archives, cfg.Mapping, cfg.Until, cfg.Reports = c.Import, c.Mapping, c.Until, true
 	if c.Check {
 		return stack.Check(cfg)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -40,7 +41,7 @@ type tweet struct {
 	at                             time.Time
 }
 
-func readTweets(t *testing.T, file string) []tweet {
+func readCSV(t *testing.T, file string) [][]string {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
@@ -51,6 +52,23 @@ func readTweets(t *testing.T, file string) []tweet {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rows
+}
+
+func writeCSV(t *testing.T, file string, rows [][]string) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(csv.NewWriter(f).WriteAll(rows), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readTweets(t *testing.T, file string) []tweet {
+	t.Helper()
+	rows := readCSV(t, file)
 	column := map[string]int{}
 	for i, name := range rows[0] {
 		column[name] = i
@@ -73,15 +91,7 @@ func readTweets(t *testing.T, file string) []tweet {
 // brandsOf returns the authors that write on the brands' side, as institution ids by author.
 func brandsOf(t *testing.T, file string) map[string]string {
 	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+	rows := readCSV(t, file)
 	author, inbound := slices.Index(rows[0], "author_id"), slices.Index(rows[0], "inbound")
 	brands := map[string]string{}
 	for _, r := range rows[1:] {

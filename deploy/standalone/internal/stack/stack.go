@@ -47,6 +47,8 @@ type Config struct {
 	Archives []string
 	Mapping  string
 	Until    time.Time
+	// Reports makes the weekly reports on their schedule.
+	Reports bool
 	// Batch is how many rows an import sends at a time, and SinkRecords how many the sink gathers; 0 means their defaults.
 	Batch, SinkRecords int
 	Log                telemetry.LogConfig
@@ -96,7 +98,11 @@ func (s *Stack) start(ctx context.Context) error {
 			return fmt.Errorf("making the data folder: %w", err)
 		}
 	}
-	keys, err := openKeys(s.cfg.keysFile())
+	// The first start makes the keys; they never leave the data folder.
+	if _, err := ingest.InitKeys(s.cfg.keysFile()); err != nil {
+		return err
+	}
+	keys, err := ingest.LoadKeys(s.cfg.keysFile())
 	if err != nil {
 		return err
 	}
@@ -129,24 +135,6 @@ func topics() []kafka.TopicSpec {
 	return specs
 }
 
-// openKeys reads the identity keys; the first start makes them. They never leave the data folder.
-func openKeys(path string) (*identitykey.Ring, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		fresh, err := identitykey.Generate(fmt.Sprint(time.Now().Year()))
-		if err != nil {
-			return nil, err
-		}
-		text = []byte(fresh)
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return nil, fmt.Errorf("keeping the identity keys: %w", err)
-		}
-	} else if err != nil {
-		return nil, fmt.Errorf("reading the identity keys: %w", err)
-	}
-	return identitykey.Parse(string(text))
-}
-
 // build makes the services as their commands make them, each with a telemetry of its own, all of which the page's address serves.
 func (s *Stack) build(ctx context.Context, directory *institutions.Directory, keys *identitykey.Ring) error {
 	conn := kafka.Conn{Brokers: []string{s.Kafka}, ClientID: "dwiarah"}
@@ -156,6 +144,7 @@ func (s *Stack) build(ctx context.Context, directory *institutions.Directory, ke
 	sinkConfig.ClickHouse.Addresses = []string{"http://" + s.ClickHouse}
 	sinkConfig.Institutions = s.cfg.Institutions
 	sinkConfig.Migrate = true
+	sinkConfig.Reports.Enabled, sinkConfig.Reports.Dir = s.cfg.Reports, s.cfg.ReportsDir()
 	if s.cfg.SinkRecords > 0 {
 		sinkConfig.Batch.Records = s.cfg.SinkRecords
 	}
