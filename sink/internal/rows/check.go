@@ -32,7 +32,7 @@ func CheckEnriched(e *event.Enriched) error {
 	case m.Platform == "":
 		return missing("platform")
 	case !schemas.KnownPlatform(m.Platform):
-		return &schemas.FieldError{Reason: schemas.DeadUnknownPlatform, Key: "platform", Value: m.Platform, Allowed: "one of " + strings.Join(schemas.Platforms(), ", ")}
+		return unknownPlatform(m.Platform)
 	case len(m.MessageKey) != identitykey.HashBytes:
 		return invalid("message_key", fmt.Sprintf("%d bytes", len(m.MessageKey)), fmt.Sprintf("%d bytes", identitykey.HashBytes))
 	}
@@ -186,7 +186,7 @@ func checkSnapshot(s *event.AccountSnapshot) error {
 	case s.GetInstitution() == "":
 		return missing("institution")
 	case !schemas.KnownPlatform(s.Platform):
-		return &schemas.FieldError{Reason: schemas.DeadUnknownPlatform, Key: "platform", Value: s.Platform, Allowed: "one of " + strings.Join(schemas.Platforms(), ", ")}
+		return unknownPlatform(s.Platform)
 	case s.Account == "":
 		return missing("account")
 	}
@@ -209,7 +209,20 @@ func missing(key string) error {
 }
 
 func invalid(key, value, allowed string) error {
-	return &schemas.FieldError{Reason: schemas.DeadInvalidField, Key: key, Value: value, Allowed: allowed}
+	return &schemas.FieldError{Reason: schemas.DeadInvalidField, Key: key, Value: shortened(value), Allowed: allowed}
+}
+
+func unknownPlatform(platform string) error {
+	return &schemas.FieldError{Reason: schemas.DeadUnknownPlatform, Key: "platform", Value: shortened(platform), Allowed: "one of " + strings.Join(schemas.Platforms(), ", ")}
+}
+
+// shortened keeps a field of a megabyte from becoming an error of a megabyte.
+func shortened(value string) string {
+	const most = 64
+	if len(value) <= most {
+		return value
+	}
+	return strings.ToValidUTF8(value[:most], "") + "…"
 }
 
 func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339Nano) }

@@ -222,6 +222,7 @@ func TestCheckEnrichedRefuses(t *testing.T) {
 		{"platform", func(m *event.Message, _ *event.Enriched) { m.Platform = "friendster" }, schemas.DeadUnknownPlatform, "platform"},
 		{"short key", func(m *event.Message, _ *event.Enriched) { m.MessageKey = []byte("short") }, schemas.DeadInvalidField, "message_key"},
 		{"no id", func(m *event.Message, _ *event.Enriched) { m.MessageId = "" }, schemas.DeadMissingField, "message_id"},
+		{"a megabyte of kind", func(m *event.Message, _ *event.Enriched) { m.Kind = strings.Repeat("ki", 1<<19) }, schemas.DeadInvalidField, "kind"},
 		{"no kind", func(m *event.Message, _ *event.Enriched) { m.Kind = "" }, schemas.DeadMissingField, "kind"},
 		{"kind", func(m *event.Message, _ *event.Enriched) { m.Kind = "story" }, schemas.DeadInvalidField, "kind"},
 		{"direction", func(m *event.Message, _ *event.Enriched) { m.Direction = "" }, schemas.DeadInvalidField, "direction"},
@@ -252,6 +253,9 @@ func TestCheckEnrichedRefuses(t *testing.T) {
 		if !errors.As(err, &field) || field.Reason != c.reason || field.Key != c.key {
 			t.Errorf("%s: %v, want %s of %s", c.name, err, c.reason, c.key)
 			continue
+		}
+		if len(err.Error()) > 300 {
+			t.Errorf("%s: the error has %d bytes", c.name, len(err.Error()))
 		}
 		if strings.Contains(err.Error(), "warga") || strings.Contains(err.Error(), "Air mati") {
 			t.Errorf("%s: the error shows what it must not: %v", c.name, err)
