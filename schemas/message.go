@@ -162,12 +162,18 @@ func (m *Message) Validate(now time.Time) error {
 // maxIDBytes bounds every identifier; the longest in use, an at:// address, is under 200.
 const maxIDBytes = 512
 
+// maxURLBytes bounds a message's address.
+const maxURLBytes = 2048
+
 // maxMentions bounds the mentions of one message; platforms allow some tens.
 const maxMentions = 1000
 
 func (m *Message) validateIDs() error {
 	if len(m.Mentions) > maxMentions {
 		return &FieldError{Reason: DeadTooLarge, Key: "mentions", Value: fmt.Sprint(len(m.Mentions)), Allowed: fmt.Sprintf("at most %d", maxMentions)}
+	}
+	if len(m.URL) > maxURLBytes {
+		return &FieldError{Reason: DeadTooLarge, Key: "url", Value: fmt.Sprintf("%d bytes", len(m.URL)), Allowed: fmt.Sprintf("at most %d bytes", maxURLBytes)}
 	}
 	for _, id := range []struct{ key, value string }{
 		{"message_id", m.MessageID}, {"author_id", m.AuthorID}, {"parent_id", m.ParentID}, {"parent_author_id", m.ParentAuthorID}, {"root_id", m.RootID},
