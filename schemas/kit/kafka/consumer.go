@@ -150,8 +150,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 		err := c.participate(membership, client)
 		leave()
 		switch {
-		case err == nil && watched.Err() == nil:
-			continue // the watchdog wants to join anew
+		case (err == nil || errors.Is(err, errDrainDeadline)) && watched.Err() == nil:
+			continue // the watchdog wants to join anew; a batch that did not get done in time is read again
 		case err == nil && ctx.Err() != nil:
 			return nil
 		case err == nil:

@@ -195,9 +195,9 @@ func (g *generation) gather(ctx, ended, work context.Context, broken <-chan erro
 			if len(batch.batch) == 0 || ended.Err() != nil {
 				return nil
 			}
-			return g.deliver(work, ended, batch.take())
+			return g.deliver(work, batch.take())
 		case <-age.C:
-			if err := g.deliver(work, ended, batch.take()); err != nil {
+			if err := g.deliver(work, batch.take()); err != nil {
 				return err
 			}
 		case chunk := <-g.chunks:
@@ -211,7 +211,7 @@ func (g *generation) gather(ctx, ended, work context.Context, broken <-chan erro
 					continue
 				}
 				age.Stop()
-				if err := g.deliver(work, ended, batch.take()); err != nil {
+				if err := g.deliver(work, batch.take()); err != nil {
 					return err
 				}
 				if ctx.Err() != nil {
@@ -223,7 +223,7 @@ func (g *generation) gather(ctx, ended, work context.Context, broken <-chan erro
 }
 
 // deliver hands the batch to the handler and then commits it on this generation: data durable first, position second.
-func (g *generation) deliver(work, ended context.Context, batch []Record) error {
+func (g *generation) deliver(work context.Context, batch []Record) error {
 	cfg, m := &g.c.cfg, g.c.metrics
 	n, bytes := len(batch), map[string]int{}
 	records := map[string]int{}
@@ -248,7 +248,7 @@ func (g *generation) deliver(work, ended context.Context, batch []Record) error 
 		cfg.Log.Warn("giving up a batch of a generation that has ended; it will be read again", "group", cfg.Group, "generation", g.group.ID, "records", n, "error", err)
 		return errGenerationEnded
 	case errors.Is(cause, errDrainDeadline):
-		return fmt.Errorf("draining %d records within %v: %w", n, cfg.DrainTimeout, err)
+		return fmt.Errorf("draining %d records: %w (%v): %w", n, errDrainDeadline, cfg.DrainTimeout, err)
 	default:
 		return fmt.Errorf("handling %d records: %w", n, err)
 	}
