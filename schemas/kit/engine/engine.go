@@ -139,8 +139,8 @@ func (e *Engine) Addr() string {
 	return e.addr
 }
 
-// Done is closed when the child has ended and no other will follow: after Close, after a death without supervision, or when supervision has given up.
-// A later Restart makes a new channel.
+// Done is closed when the child has ended and no other will follow: after Close, a death without supervision, or a Restart that failed.
+// Supervision never gives up. A later Restart makes a new channel.
 func (e *Engine) Done() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -112,9 +112,9 @@ func number(t *testing.T, conn driver.Conn, query string, arguments ...any) uint
 // eventually waits for something that another process does; it fails only where that never happens.
 func eventually(t *testing.T, what string, happened func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !happened(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !happened(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not after a minute", what)
+			t.Fatalf("%s: not after three minutes", what)
 		}
 	}
 }
@@ -351,16 +351,6 @@ func TestStartRefuses(t *testing.T) {
 				t.Errorf("%q does not say %q", err, c.want)
 			}
 		})
-	}
-}
-
-func TestOneEnginePerDirectory(t *testing.T) {
-	dataDir := t.TempDir()
-	start(t, engine.Config{DataDir: dataDir})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	if second, err := engine.Start(ctx, engine.Config{DataDir: dataDir}); err == nil {
-		t.Error("two engines share a directory", second.Close())
 	}
 }
 

@@ -4,12 +4,33 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
+
+// One engine at a time uses a directory, and it is of the kind that made it.
+func TestLock(t *testing.T) {
+	leash := make(chan struct{})
+	close(leash) // Nobody waits for a lock that is held.
+	o := orders{DataDir: t.TempDir(), Program: program{Library: "libchdb.so"}}
+	if err := o.lock(leash); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.lock(leash); err == nil || !strings.Contains(err.Error(), "locking") {
+		t.Errorf("a second lock: %v", err)
+	}
+	server := orders{DataDir: t.TempDir(), Program: program{Server: "clickhouse"}}
+	if err := os.WriteFile(filepath.Join(server.DataDir, "engine.kind"), []byte("library\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.lock(leash); err == nil || !strings.Contains(err.Error(), "made by a ClickHouse library") {
+		t.Errorf("a directory of another kind: %v", err)
+	}
+}
 
 func TestServerConfig(t *testing.T) {
 	for _, c := range []struct {
