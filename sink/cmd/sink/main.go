@@ -25,6 +25,7 @@ type cli struct {
 	Run     runCommand     `cmd:"" default:"withargs" help:"Write enriched messages and the coverage ledger to ClickHouse until stopped."`
 	Migrate migrateCommand `cmd:"" help:"Create the database, its tables and views, or bring them up to this version."`
 	DLQ     dlqCommand     `cmd:"" name:"dlq" help:"Look at dead letters, and replay them."`
+	Report  reportCommand  `cmd:"" help:"Make a report by hand, or list them."`
 	SQL     sqlCommand     `cmd:"" name:"sql" help:"Run one query that only reads, and print its result as a table."`
 	Erase   eraseCommand   `cmd:"" help:"Erase a message, or all messages of an author, from ClickHouse, and leave tombstones."`
 }
