@@ -348,7 +348,7 @@ func TestOpenRows(t *testing.T) {
 		}
 		seen++
 	}
-	if err := rows.Err(); err != nil || seen != 10_000_000 {
+	if err := rows.Err(); err != nil || seen != 3_000_000 {
 		t.Errorf("%d rows, %v", seen, err)
 	}
 }
