@@ -13,7 +13,7 @@ export CGO_ENABLED := 0
 export GOWORK      := off
 export GOFLAGS     := -buildvcs=false
 
-STATICCHECK_VERSION := 2026.2.2
+STATICCHECK_VERSION := v0.8.2
 GOVULNCHECK_VERSION := v1.9.0
 PROTOC_GEN_GO       := v1.36.12
 PROTOC_GEN_VT       := v0.6.0

@@ -141,6 +141,15 @@ func (c demoCommand) run(ctx context.Context, log *slog.Logger) error {
 		if err := printSummary(ctx, os.Stdout, s); err != nil {
 			return false, err
 		}
+		files, err := s.WeeklyReport(ctx)
+		if err != nil {
+			return false, err
+		}
+		for _, f := range files {
+			if filepath.Ext(f) == ".html" {
+				fmt.Println("report:", f)
+			}
+		}
 		return c.Exit, nil
 	})
 }

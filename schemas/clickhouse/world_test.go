@@ -2,14 +2,11 @@ package clickhouse
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"reflect"
 	"slices"
-	"strings"
-	"testing"
 	"time"
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
@@ -120,7 +117,8 @@ func insert(t fataler, conn driver.Conn, into string, rows [][]any) {
 	if len(rows) == 0 {
 		return
 	}
-	batch, err := conn.PrepareBatch(context.Background(), "INSERT INTO "+into)
+	ctx := clickhouse.Context(context.Background(), clickhouse.WithSettings(clickhouse.Settings{"max_partitions_per_insert_block": 0, "async_insert": 0}))
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+into)
 	if err != nil {
 		t.Fatal(into, err)
 	}
@@ -246,7 +244,3 @@ func show(r record, name string) string {
 	}
 	return fmt.Sprint(v)
 }
-
-func hexKey(b []byte) string { return strings.ToLower(hex.EncodeToString(b)) }
-
-var _ = testing.Short

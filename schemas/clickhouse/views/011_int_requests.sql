@@ -2,7 +2,7 @@
 -- make that one pass: the rows seen so far are those at the same instant or later. A message folds into the one before it if that one, at most 24 h older,
 -- was unanswered when it was written; looking at the nearest earlier one is enough, because an older one is answered no later and lies further back.
 -- The 24 hours before the period are read as well, for the folding, and everything after it, for the replies.
--- now_obs is the least end of complete reading over the connectors that read in the period: beyond it nothing is known, so nothing is seen.
+-- The steps are subqueries of their own for the sake of the analysis, as in int_messages. now_obs is the least end of complete reading over the connectors that read in the period: beyond it nothing is known, so nothing is seen.
 -- institution = '' means every institution; it serves the view requests and nothing else.
 CREATE OR REPLACE VIEW int_requests AS
 WITH
@@ -60,25 +60,18 @@ WITH
         )
         GROUP BY institution
     ),
-    outcomes AS
+    asked AS
     (
         SELECT
             c.institution AS institution,
-            c.message_id AS request_id,
             c.platform AS platform,
-            c.thread AS root_id,
+            c.thread AS thread,
+            c.message_id AS message_id,
             if(c.deleted_at IS NULL, c.author, '') AS author_key,
             c.created_at AS asked_at,
+            o.now_obs AS now_obs,
             if(c.first_reply_at <= o.now_obs, c.first_reply_at, NULL) AS replied_at,
             if(c.deleted_at <= o.now_obs, c.deleted_at, NULL) AS gone_at,
-            multiIf(
-                replied_at IS NOT NULL AND (gone_at IS NULL OR replied_at <= gone_at), 'replied',
-                gone_at IS NOT NULL, 'deleted', 'open') AS outcome,
-            if(outcome = 'replied', replied_at, NULL) AS answered_at,
-            if(outcome = 'deleted', gone_at, NULL) AS deleted_at,
-            greatest(c.created_at, assumeNotNull(coalesce(answered_at, deleted_at, o.now_obs))) AS ended_at,
-            dateDiff('millisecond', c.created_at, ended_at) / 1000 AS wait_s,
-            dateDiff('millisecond', c.created_at, o.now_obs) / 1000 AS observed_s,
             i.calendar AS calendar,
             i.utc_offset_s AS utc_offset_s
         FROM neighbours AS c
@@ -96,23 +89,36 @@ WITH
                 c.earlier > 0
                 AND dateDiff('millisecond', c.previous_at, c.created_at) <= 86400000
                 AND (c.previous_reply_at IS NULL OR c.previous_reply_at > c.created_at))
+    ),
+    -- replied at the instant of the deletion is replied
+    outcomes AS
+    (
+        SELECT *, multiIf(replied_at <= ifNull(gone_at, replied_at), 'replied', gone_at IS NOT NULL, 'deleted', 'open') AS outcome
+        FROM asked
+    ),
+    ended AS
+    (
+        SELECT
+            *,
+            greatest(asked_at, assumeNotNull(multiIf(outcome = 'replied', replied_at, outcome = 'deleted', gone_at, toNullable(now_obs)))) AS ended_at
+        FROM outcomes
     )
 SELECT
     q.institution AS institution,
-    q.request_id AS request_id,
+    q.message_id AS request_id,
     q.platform AS platform,
-    q.root_id AS root_id,
+    q.thread AS root_id,
     q.author_key AS author_key,
     q.asked_at AS asked_at,
-    q.answered_at AS answered_at,
-    q.deleted_at AS deleted_at,
+    if(q.outcome = 'replied', q.replied_at, NULL) AS answered_at,
+    if(q.outcome = 'deleted', q.gone_at, NULL) AS deleted_at,
     q.outcome AS outcome,
-    q.wait_s AS wait_s,
+    dateDiff('millisecond', q.asked_at, q.ended_at) / 1000 AS wait_s,
     if(ifNull(s0.calendar, '') = '' OR ifNull(s1.calendar, '') = '' OR s1.s = s1.e, NULL,
         (dateDiff('millisecond', s1.s, least(q.ended_at, s1.e)) - dateDiff('millisecond', s0.s, least(q.asked_at, s0.e))) / 1000
             + (s1.cum - s0.cum)) AS business_wait_s,
-    q.observed_s AS observed_s
-FROM outcomes AS q
+    dateDiff('millisecond', q.asked_at, q.now_obs) / 1000 AS observed_s
+FROM ended AS q
 ASOF LEFT JOIN business_spans AS s0
     ON s0.calendar = q.calendar AND s0.utc_offset_s = q.utc_offset_s AND q.asked_at >= s0.s
 ASOF LEFT JOIN business_spans AS s1

@@ -57,8 +57,8 @@ WITH
             toNullable(sumIf(waiting_before * d_replied / at_risk, t <= 3600)) AS within_1h,
             toNullable(sumIf(waiting_before * d_replied / at_risk, t <= 86400)) AS within_24h,
             toNullable(sumIf(waiting_before * d_replied / at_risk, t <= 259200)) AS within_72h,
-            quantileExactInclusiveArrayOrNull(0.5)(arrayWithConstant(d_replied, t)) AS p50_s,
-            quantileExactInclusiveArrayOrNull(0.9)(arrayWithConstant(d_replied, t)) AS p90_s
+            if(sum(d_replied) = 0, NULL, quantileExactInclusiveArray(0.5)(arrayWithConstant(d_replied, t))) AS p50_s,
+            if(sum(d_replied) = 0, NULL, quantileExactInclusiveArray(0.9)(arrayWithConstant(d_replied, t))) AS p90_s
         FROM curves
         GROUP BY clock
     )

@@ -10,9 +10,9 @@ SELECT
 FROM
 (
     SELECT
-        max(is_answered) AS answered,
-        max(is_looped) AS came_back,
-        max(turn_count) AS turns
+        max(wrote AND arrayExists(r -> r >= first_in, reply_times)) AS answered,
+        max(wrote AND arrayExists(r -> r >= first_in AND r < last_in, reply_times)) AS came_back,
+        max(if(empty(sides), 0, 1 + arrayCount((x, y) -> x != y, arrayPopBack(sides), arrayPopFront(sides)))) AS turns
     FROM
     (
         SELECT
@@ -20,14 +20,11 @@ FROM
             thread,
             part.1 AS own_turn,
             part.2 AS author,
-            minIf(created_at, NOT own_turn AND role = 'addressed') AS first_in,
-            maxIf(created_at, NOT own_turn AND role = 'addressed') AS last_in,
-            countIf(NOT own_turn AND role = 'addressed') > 0 AS wrote,
-            groupArrayIf(created_at, NOT own_turn AND role = 'reply') AS reply_times,
-            arrayMap(x -> x.3, arraySort(groupArrayIf((created_at, message_id, role), own_turn))) AS sides,
-            wrote AND arrayExists(r -> r >= first_in, reply_times) AS is_answered,
-            wrote AND arrayExists(r -> r >= first_in AND r < last_in, reply_times) AS is_looped,
-            if(empty(sides), 0, 1 + arrayCount((x, y) -> x != y, arrayPopBack(sides), arrayPopFront(sides))) AS turn_count
+            countIf(NOT part.1 AND role = 'addressed') > 0 AS wrote,
+            minIf(created_at, NOT part.1 AND role = 'addressed') AS first_in,
+            maxIf(created_at, NOT part.1 AND role = 'addressed') AS last_in,
+            groupArrayIf(created_at, NOT part.1 AND role = 'reply') AS reply_times,
+            arrayMap(x -> x.3, arraySort(groupArrayIf((created_at, message_id, role), part.1))) AS sides
         FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
         ARRAY JOIN arrayPushFront(arrayMap(a -> (false, a), authors), (true, '')) AS part
         WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('reply', 'addressed')

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	kafkago "github.com/segmentio/kafka-go"
 )
@@ -162,32 +163,33 @@ func (c *Consumer) Run(ctx context.Context) error {
 }
 
 // awaitTopics returns when all topics exist: a member of a group is given no partitions of a topic that does not, and
-// nobody would notice. What creates the topics may start at the same time, so that they get as long as the watchdog gives
-// anything else.
+// nobody would notice. What creates the topics may start at the same time, so that from the first answer without one it gets as
+// long as the watchdog gives anything else. Brokers that do not answer are waited for, as they are later on.
 func (c *Consumer) awaitTopics(ctx context.Context, client *kafkago.Client) error {
-	limit, cancel := context.WithTimeoutCause(ctx, c.cfg.RestartAfter, errNoTopics)
-	defer cancel()
-	warned := false
-	return untilDone(limit, func() error {
-		have, err := partitions(limit, client, c.cfg.Topics)
+	var missed time.Time
+	return untilDone(ctx, func() error {
+		have, err := partitions(ctx, client, c.cfg.Topics)
 		if err != nil {
+			c.cfg.Log.Warn("asking for the topics again", "group", c.cfg.Group, "error", err)
 			return err
 		}
 		for _, topic := range c.cfg.Topics {
 			if have[topic] > 0 {
 				continue
 			}
-			if !warned {
-				c.cfg.Log.Warn("waiting for a topic to be created", "topic", topic)
-				warned = true
+			missing := &UnknownTopicError{Topic: topic}
+			switch {
+			case missed.IsZero():
+				c.cfg.Log.Warn("waiting for a topic to be created", "group", c.cfg.Group, "topic", topic)
+				missed = time.Now()
+			case time.Since(missed) >= c.cfg.RestartAfter:
+				return backoff.Permanent(missing)
 			}
-			return &UnknownTopicError{Topic: topic}
+			return missing
 		}
 		return nil
 	})
 }
-
-var errNoTopics = errors.New("waiting for the topics took too long")
 
 // participate is one membership of the group, from joining to leaving, over any number of generations. It returns nil when
 // ctx ends.

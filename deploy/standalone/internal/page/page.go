@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -64,6 +65,11 @@ type Config struct {
 type Page struct {
 	cfg Config
 	tpl *template.Template
+
+	mu sync.Mutex
+	// read holds what was read from the views, by page, as long as nothing more is stored: they change by nothing else.
+	read   map[string]any
+	stored int64
 }
 
 // New parses the templates.
@@ -74,7 +80,7 @@ func New(cfg Config) (*Page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing the page's templates: %w", err)
 	}
-	return &Page{cfg: cfg, tpl: tpl}, nil
+	return &Page{cfg: cfg, tpl: tpl, read: map[string]any{}}, nil
 }
 
 // Mount adds the page's routes to mux.
@@ -91,12 +97,15 @@ type notFound struct{ what string }
 
 func (e notFound) Error() string { return e.what + " is not here" }
 
+// renderLimit bounds the reading of one page.
+const renderLimit = time.Minute
+
 func (p *Page) handle(name string, data func(r *http.Request) (any, error)) http.Handler {
 	return headers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(r.Context(), renderLimit)
 		defer cancel()
 		d, err := data(r.WithContext(ctx))
-		status := http.StatusOK
+		status, name := http.StatusOK, name
 		if err != nil {
 			status = http.StatusServiceUnavailable
 			if _, gone := err.(notFound); gone {
@@ -153,7 +162,7 @@ func (p *Page) overview(r *http.Request) (any, error) {
 		return nil, err
 	}
 	d := overviewData{Progress: progress, Addresses: p.cfg.Addresses, Reports: p.reports()}
-	d.Institutions, err = Summaries(r.Context(), p.cfg.Conn)
+	d.Institutions, err = once(p, progress, "overview", func() ([]Summary, error) { return Summaries(r.Context(), p.cfg.Conn) })
 	return d, err
 }
 
@@ -174,7 +183,30 @@ func (p *Page) institution(r *http.Request) (any, error) {
 			days = d
 		}
 	}
-	return detail(r.Context(), p.cfg.Conn, list[at], days)
+	progress, err := p.cfg.Progress(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return once(p, progress, fmt.Sprintf("%s/%d", list[at].ID, days), func() (detailData, error) { return detail(r.Context(), p.cfg.Conn, list[at], days) })
+}
+
+// once reads what a page shows, or gives what was read since the last message was stored. Requests for it wait for one another, so that the engine answers
+// each question once.
+func once[T any](p *Page, progress Progress, key string, read func() (T, error)) (T, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stored != progress.Stored || !progress.Idle {
+		clear(p.read)
+		p.stored = progress.Stored
+	}
+	if had, ok := p.read[key].(T); ok {
+		return had, nil
+	}
+	data, err := read()
+	if err == nil {
+		p.read[key] = data
+	}
+	return data, err
 }
 
 // reports returns the finished HTML reports, the newest period first.

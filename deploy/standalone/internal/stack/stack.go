@@ -74,6 +74,7 @@ type Stack struct {
 	engine   *engine.Engine
 	broker   *broker.Broker
 	listener net.Listener
+	sink     *sink.Sink
 	imports  *imports
 	health   []*telemetry.Telemetry
 	parts    []run.Part
@@ -156,8 +157,7 @@ func (s *Stack) build(ctx context.Context, directory *institutions.Directory, ke
 	if err != nil {
 		return err
 	}
-	writer, err := sink.New(sinkConfig, sinkTel)
-	if err != nil {
+	if s.sink, err = sink.New(sinkConfig, sinkTel); err != nil {
 		return err
 	}
 
@@ -194,7 +194,7 @@ func (s *Stack) build(ctx context.Context, directory *institutions.Directory, ke
 		return err
 	}
 	s.parts = []run.Part{
-		{Name: "sink", Run: writer.Run},
+		{Name: "sink", Run: s.sink.Run},
 		{Name: "enrich", Run: enricher.Run},
 		{Name: "page", Run: web},
 		{Name: "import", MayFinish: true, Run: func(ctx context.Context) error { return s.imports.run(ctx, importConfig, s.cfg.Archives, s.log) }},
@@ -265,6 +265,34 @@ func (s *Stack) Landed(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// WeeklyReport makes the weekly report of the last whole week up to which every institution is known, and returns its files. The schedule makes the same
+// report of the weeks that the clock ends; an archive's weeks have ended long ago.
+func (s *Stack) WeeklyReport(ctx context.Context) ([]string, error) {
+	list, err := page.Summaries(ctx, s.Conn)
+	if err != nil {
+		return nil, err
+	}
+	var known time.Time
+	for _, in := range list {
+		if !in.NowObs.IsZero() && (known.IsZero() || in.NowObs.Before(known)) {
+			known = in.NowObs
+		}
+	}
+	if known.IsZero() {
+		return nil, errors.New("making the weekly report: no institution has any coverage")
+	}
+	year, week := known.AddDate(0, 0, -7).ISOWeek()
+	made, err := s.sink.Report(ctx, sink.ReportOrder{Report: sink.DefaultConfig().Reports.List[0].Name, Period: fmt.Sprintf("%04d-W%02d", year, week)})
+	if err != nil {
+		return nil, fmt.Errorf("making the weekly report: %w", err)
+	}
+	var files []string
+	for _, m := range made {
+		files = append(files, m.Files...)
+	}
+	return files, nil
 }
 
 // Imported says what the imports did; it is complete once Landed has returned nil.

@@ -15,6 +15,7 @@ const browser = await chromium.launch({
 for (const [name, width] of [['wide', 1280], ['narrow', 390]]) {
   const context = await browser.newContext({ viewport: { width, height: 900 }, deviceScaleFactor: 1 });
   const page = await context.newPage();
+  page.setDefaultTimeout(120000); // the engine may be slow to answer on a busy machine
   page.on('pageerror', (e) => problems.push(`${name}: script error: ${e.message}`));
   page.on('console', (m) => { if (m.type() === 'error') problems.push(`${name}: console: ${m.text()}`); });
   page.on('request', (r) => { if (!r.url().startsWith(base) && !r.url().startsWith('data:')) problems.push(`${name}: asks elsewhere: ${r.url()}`); });

@@ -1,0 +1,302 @@
+package clickhouse
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/clickhouse/calendar"
+	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/reference"
+)
+
+// TestViewsAgreeWithReference compares the views with package reference, which computes the same metrics without SQL, over generated worlds.
+// DWIARAH_WORLDS sets how many worlds there are; with it, every world is asked everything, without it a few things.
+func TestViewsAgreeWithReference(t *testing.T) {
+	conn := migrated(t)
+	if _, err := LoadCalendars(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	working, err := calendar.Load("id-government")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spans := map[int32]calendar.Spans{}
+	for _, o := range working.Offsets {
+		spans[o] = working.Spans(o)
+	}
+	asked := 3
+	checks := "100"
+	if n := os.Getenv("DWIARAH_WORLDS"); n != "" {
+		checks, asked = n, len(comparisons)
+	}
+	if err := flag.Set("rapid.checks", checks); err != nil {
+		t.Fatalf("DWIARAH_WORLDS=%s: %v", checks, err)
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		w := drawWorld(rt)
+		from, to := drawPeriod(rt)
+		w.put(rt, conn)
+		in := reference.World{Institution: w.institution, OffsetS: int(w.offsetS), Messages: w.messages, Coverage: w.coverage}
+		if w.calendar != "" {
+			in.Business = spans[w.offsetS].Seconds
+		}
+		reading := reference.Read(in)
+		for _, c := range rapid.Permutation(comparisons).Draw(rt, "comparisons")[:asked] {
+			extra, want := c.want(rt, reading, from, to)
+			if c.view == "requests" {
+				w.hideDeletedAuthors(want)
+			}
+			var got []record
+			if c.view == "requests" {
+				got, _ = query(rt, conn, "SELECT * FROM requests WHERE institution = {institution:String} ORDER BY asked_at, request_id, platform",
+					map[string]string{"institution": w.institution})
+			} else {
+				got = metric(rt, conn, c.view, w.institution, from.Format(instant), to.Format(instant), extra...)
+			}
+			compare(rt, fmt.Sprintf("%s %v of %s from %s to %s", c.view, extra, w.institution, from.Format(instant), to.Format(instant)), got, want)
+		}
+	})
+}
+
+// hideDeletedAuthors blanks the authors of requests whose message was deleted: the view keeps the facts of timing and lets go of the person, while package
+// reference works on records that still have the author.
+func (w world) hideDeletedAuthors(requests []record) {
+	deleted := map[string]bool{}
+	for _, e := range w.messages {
+		if e.Message.Institution == w.institution && e.Message.DeletedAtMs != nil {
+			deleted[e.Message.Platform+" "+e.Message.MessageId] = true
+		}
+	}
+	for _, r := range requests {
+		if deleted[fmt.Sprint(r["platform"], " ", r["request_id"])] {
+			r["author_key"] = ""
+		}
+	}
+}
+
+func compare(t *rapid.T, what string, got, want []record) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%s has %d rows, want %d:\n%v\n%v", what, len(got), len(want), got, want)
+		return
+	}
+	for i := range want {
+		if d := differences(got[i], want[i]); len(d) > 0 {
+			t.Errorf("%s, row %d: %s", what, i, strings.Join(d, "; "))
+		}
+	}
+}
+
+// comparisons pair each view with its method of reference.
+var comparisons = []struct {
+	view string
+	want func(*rapid.T, *reference.Reading, time.Time, time.Time) (extra []string, rows []record)
+}{
+	{"metric_reply_share", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.ReplyShare(from, to))}
+	}},
+	{"metric_response_rate", func(t *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		window := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Hour, 4 * time.Hour, 24 * time.Hour, 36 * time.Hour, 72 * time.Hour}).Draw(t, "window")
+		rate, err := r.ResponseRate(from, to, window)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []string{fmt.Sprint("window_s = ", window.Seconds())}, []record{columns(rate)}
+	}},
+	{"metric_wait", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.Wait(from, to))}
+	}},
+	{"metric_asymmetry", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.Asymmetry(from, to))}
+	}},
+	{"metric_dialogue", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.Dialogue(from, to))}
+	}},
+	{"metric_sentiment", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.Sentiment(from, to))}
+	}},
+	{"metric_risk", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		var rows []record
+		for _, row := range r.Risk(from, to) {
+			rows = append(rows, columns(row))
+		}
+		return nil, rows
+	}},
+	{"series_engagement", func(t *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		step := rapid.SampledFrom([]time.Duration{time.Hour, 3 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 5000 * time.Second}).Draw(t, "step")
+		series, err := r.Series(from, to, step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []record
+		for _, row := range series {
+			rows = append(rows, columns(row))
+		}
+		return []string{fmt.Sprint("step_s = ", int64(step.Seconds()))}, rows
+	}},
+	{"requests", func(_ *rapid.T, r *reference.Reading, _, _ time.Time) ([]string, []record) {
+		var rows []record
+		for _, row := range r.Requests() {
+			rows = append(rows, columns(row))
+		}
+		return nil, rows
+	}},
+}
+
+func columns(result any) record {
+	r := record{}
+	for name, v := range reference.Columns(result) {
+		switch x := v.(type) {
+		case time.Time:
+			v = x.UTC().Format(instant)
+		case *time.Time:
+			v = nil
+			if x != nil {
+				v = x.UTC().Format(instant)
+			}
+		}
+		r[name] = v
+	}
+	return r
+}
+
+var worlds atomic.Int64
+
+// grid is what most times are multiples of, so that ties and exact windows are common.
+const grid = 30 * time.Minute
+
+func drawTime(t *rapid.T, label string, firstHour, lastHour int) time.Time {
+	n := rapid.IntRange(firstHour*2, lastHour*2).Draw(t, label)
+	at := day0.Add(time.Duration(n) * grid)
+	if rapid.IntRange(0, 9).Draw(t, label+" off the grid") == 0 {
+		at = at.Add(rapid.SampledFrom([]time.Duration{time.Millisecond, -time.Millisecond, 417 * time.Second}).Draw(t, label+" by"))
+	}
+	return at
+}
+
+func drawPeriod(t *rapid.T) (from, to time.Time) {
+	from = drawTime(t, "from", -30, 100)
+	to = from.Add(rapid.SampledFrom([]time.Duration{0, time.Hour, 36 * time.Hour, 5 * 24 * time.Hour, 30 * 24 * time.Hour}).Draw(t, "period"))
+	return from, to
+}
+
+// drawWorld draws an institution's messages and coverage of some days, with everything that is odd in the rules: ties, late and missing parents, deletions,
+// versions, automatic messages, sibling accounts. Beside it live messages of another institution under the same ids.
+func drawWorld(t *rapid.T) world {
+	n := worlds.Add(1)
+	w := world{institution: fmt.Sprintf("world-%d", n)}
+	w.offsetS = rapid.SampledFrom([]int32{0, 25200, 28800, 32400}).Draw(t, "offset")
+	w.calendar = rapid.SampledFrom([]string{"", "id-government"}).Draw(t, "calendar")
+	for i := range rapid.IntRange(0, 4).Draw(t, "stretches") {
+		since := drawTime(t, "since", -40, 100)
+		status := rapid.SampledFrom([]string{schemas.CoverageComplete, schemas.CoverageComplete, schemas.CoverageComplete, schemas.CoverageGap}).Draw(t, "status")
+		w.coverage = append(w.coverage, &event.Coverage{
+			Institution: w.institution, Connector: fmt.Sprint("c", rapid.IntRange(0, min(i, 2)).Draw(t, "connector")), Status: status,
+			SinceMs: since.UnixMilli(), UntilMs: since.Add(time.Duration(rapid.OneOf(rapid.Just(0), rapid.IntRange(1, 600), rapid.IntRange(50, 600), rapid.IntRange(100, 600)).Draw(t, "length")) * grid).UnixMilli(),
+		})
+	}
+	count := rapid.IntRange(0, 60).Draw(t, "messages")
+	for i := range count {
+		e := drawMessage(t, w.institution, i, count)
+		w.messages = append(w.messages, e)
+		switch rapid.IntRange(0, 19).Draw(t, "further") {
+		case 0, 1: // a deletion, as a record of its own that knows nothing else
+			ms := drawDeletion(t, e)
+			w.messages = append(w.messages, &event.Enriched{Message: &event.Message{
+				Institution: w.institution, Platform: e.Message.Platform, MessageId: e.Message.MessageId, MessageKey: e.Message.MessageKey, CreatedAtMs: e.Message.CreatedAtMs,
+				Kind: e.Message.Kind, Direction: e.Message.Direction, AuthorKey: e.Message.AuthorKey, DeletedAtMs: &ms,
+			}})
+		case 2: // another version: edited, and read by a newer model
+			v := drawMessage(t, w.institution, i, count)
+			v.Message.Platform, v.Message.MessageKey, v.Message.CreatedAtMs = e.Message.Platform, e.Message.MessageKey, e.Message.CreatedAtMs
+			edited := e.Message.CreatedAtMs + 1000
+			v.Message.EditedAtMs = &edited
+			w.messages = append(w.messages, v)
+		case 3: // the same text, read by a newer model
+			v := proto.CloneOf(e)
+			v.Enrichment.ModelSeq += 1
+			v.Enrichment.NeedsReply = !v.Enrichment.NeedsReply
+			w.messages = append(w.messages, v)
+		case 4: // deleted, with what was known of it
+			ms := drawDeletion(t, e)
+			e.Message.DeletedAtMs = &ms
+		}
+	}
+	order := rapid.Permutation(w.messages).Draw(t, "order")
+	w.messages = order
+	for i, e := range slices.Clone(order) {
+		if i%7 == 0 {
+			other := proto.CloneOf(e)
+			other.Message.Institution = w.institution + "-neighbour"
+			w.messages = append(w.messages, other)
+		}
+	}
+	return w
+}
+
+func drawDeletion(t *rapid.T, e *event.Enriched) int64 {
+	return e.Message.CreatedAtMs + int64(rapid.IntRange(0, 120).Draw(t, "half hours"))*grid.Milliseconds()
+}
+
+func drawMessage(t *rapid.T, institution string, i, count int) *event.Enriched {
+	pick := func(label string, from ...string) string { return rapid.SampledFrom(from).Draw(t, label) }
+	chance := func(label string, percent int) bool { return rapid.IntRange(0, 99).Draw(t, label) < percent }
+	id := func(label string) string { return fmt.Sprint("m", rapid.IntRange(0, count+1).Draw(t, label)) }
+
+	outbound := chance("outbound", 35)
+	author := pick("author", "u1", "u2", "u3", "u4")
+	direction := schemas.Inbound
+	if outbound {
+		author, direction = pick("account", "A", "A", "A2"), schemas.Outbound
+	}
+	at := drawTime(t, "at", -30, 110)
+	platform := pick("platform", schemas.PlatformX, schemas.PlatformX, schemas.PlatformX, schemas.PlatformMastodon)
+	m := &event.Message{
+		Institution: institution, Platform: platform, MessageId: fmt.Sprint("m", i), MessageKey: messageKey(platform, fmt.Sprint("m", i)),
+		AuthorKey: author, Direction: direction, CreatedAtMs: at.UnixMilli(),
+		Kind:   pick("kind", schemas.KindReply, schemas.KindReply, schemas.KindReply, schemas.KindReply, schemas.KindComment, schemas.KindMention, schemas.KindPost, schemas.KindQuote, schemas.KindRepost),
+		RootId: pick("root", "", "m0", "m0", "m0", "m1", "m1", "m2"),
+		IsAuto: chance("auto", 8), MentionsAccount: chance("mentions the account", 25), FromAccountStream: chance("stream", 40),
+	}
+	if chance("has a parent", 80) {
+		m.ParentId = id("parent")
+		m.ParentIsAccount = rapid.SampledFrom([]event.Known{event.Known_KNOWN_UNSPECIFIED, event.Known_KNOWN_NO, event.Known_KNOWN_YES}).Draw(t, "parent is account")
+		if chance("names the parent's author", 50) {
+			m.ParentAuthorKey = pick("parent's author", "u1", "u2", "u3", "u4", "A", "stranger")
+		}
+	}
+	if chance("mentions", 30) {
+		m.MentionKeys = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"u1", "u2", "u3", "u4", "stranger"}), 1, 3, rapid.ID).Draw(t, "mentions")
+	}
+	if chance("followers", 70) {
+		followers := int64(rapid.IntRange(0, 100000).Draw(t, "followers"))
+		m.AuthorFollowers = &followers
+	}
+	n := &event.Enrichment{
+		Sentiment:  pick("sentiment", schemas.Negative, schemas.Neutral, schemas.Positive, schemas.SentimentUnknown),
+		NeedsReply: chance("needs reply", 70), RiskSeverity: uint32(rapid.IntRange(0, 5).Draw(t, "severity")), ModelSeq: 1,
+	}
+	for _, tag := range []string{"none", "service_failure", "non_response", "misconduct_corruption"} {
+		if chance(tag, 20) {
+			n.RiskTags = append(n.RiskTags, tag)
+		}
+		if chance("p "+tag, 60) {
+			n.RiskP = append(n.RiskP, &event.TagProbability{Tag: tag, P: float32(rapid.IntRange(1, 100).Draw(t, "p")) / 100})
+		}
+	}
+	if chance("bot", 30) {
+		p := float32(rapid.IntRange(0, 100).Draw(t, "bot p")) / 100
+		n.BotP = &p
+	}
+	return &event.Enriched{Message: m, Enrichment: n}
+}

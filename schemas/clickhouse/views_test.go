@@ -1,0 +1,247 @@
+package clickhouse
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"pgregory.net/rapid"
+
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/event"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// parameterised are the views with parameters, with those beyond institution, from and to.
+var parameterised = []struct{ name, extra string }{
+	{"metric_reply_share", ""},
+	{"metric_response_rate", ", window_s=86400"},
+	{"metric_wait", ""},
+	{"metric_asymmetry", ""},
+	{"metric_dialogue", ""},
+	{"metric_sentiment", ""},
+	{"metric_risk", ""},
+	{"series_engagement", ", step_s=86400"},
+}
+
+var plainViews = []string{"messages", "message_texts", "requests", "coverage", "account_snapshots"}
+
+// The names, the order and the types of the columns are the stable interface: a change of the golden file is a change of the contract.
+func TestColumnsOfTheStableInterface(t *testing.T) {
+	conn := migrated(t)
+	var b strings.Builder
+	describe := func(name, from string) {
+		fmt.Fprintf(&b, "%s\n", name)
+		rows, _ := query(t, conn, "DESCRIBE (SELECT * FROM "+from+")", nil)
+		for _, r := range rows {
+			fmt.Fprintf(&b, "    %s %s\n", r["name"], r["type"])
+		}
+	}
+	for _, v := range plainViews {
+		describe(v, v)
+	}
+	for _, v := range parameterised {
+		// The call of the documentation, with plain dates.
+		describe(v.name, v.name+"(institution='x', from='2026-01-01', to='2026-02-01'"+v.extra+")")
+	}
+	const golden = "testdata/columns.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); got != string(want) {
+		t.Errorf("the columns are\n%s\n%s has\n%s", got, golden, want)
+	}
+}
+
+func TestParametersAreRefused(t *testing.T) {
+	conn := migrated(t)
+	for _, call := range []string{"metric_response_rate(%s, window_s=0)", "metric_response_rate(%s, window_s=-1)", "series_engagement(%s, step_s=0)", "series_engagement(%s, step_s=-3600)"} {
+		err := conn.Exec(t.Context(), "SELECT * FROM "+fmt.Sprintf(call, "institution='x', from='2026-01-01', to='2026-02-01'"))
+		if err == nil || !strings.Contains(err.Error(), "has to be a number of seconds above 0") {
+			t.Errorf("%s gave %v", call, err)
+		}
+	}
+}
+
+// everything renders what all views say of an institution. Row order is fixed where the view does not fix it.
+func everything(t fataler, conn driver.Conn, institution string) string {
+	var b strings.Builder
+	p := map[string]string{"institution": institution}
+	for _, v := range plainViews {
+		rows, columns := query(t, conn, "SELECT * FROM "+v+" WHERE institution = {institution:String} ORDER BY ALL", p)
+		render(&b, v, rows, columns)
+	}
+	for _, v := range parameterised {
+		rows, columns := query(t, conn, "SELECT * FROM "+v.name+"(institution={institution:String}, from='2026-01-01', to='2026-02-01'"+v.extra+")", p)
+		render(&b, v.name, rows, columns)
+	}
+	return b.String()
+}
+
+func render(b *strings.Builder, name string, rows []record, columns []string) {
+	fmt.Fprintf(b, "%s %v\n", name, columns)
+	for _, r := range rows {
+		for _, c := range columns {
+			fmt.Fprintf(b, " %v", r[c])
+		}
+		b.WriteByte('\n')
+	}
+}
+
+// Delivered again, shuffled and in other batches, the same records leave every view as it is (I2).
+func TestRepeatsChangeNothing(t *testing.T) {
+	conn := migrated(t)
+	if _, err := LoadCalendars(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	for seed := range 2 {
+		w := rapid.Custom(drawWorld).Example(seed + 20)
+		w.coverage = append(w.coverage, coverage(w.institution, -40, 400))
+		w.put(t, conn)
+		insertSnapshots(t, conn, w.institution)
+		before := everything(t, conn, w.institution)
+		if strings.Count(before, "\n") < 30 {
+			t.Fatalf("the world is too small to show anything:\n%s", before)
+		}
+		random := rand.New(rand.NewPCG(uint64(seed), 7))
+		for run := range 2 {
+			messages := slices.Clone(w.messages)
+			random.Shuffle(len(messages), func(i, j int) { messages[i], messages[j] = messages[j], messages[i] })
+			for len(messages) > 0 {
+				n := 1 + random.IntN(len(messages))
+				w.putMessages(t, conn, messages[:n])
+				messages = messages[n:]
+			}
+			w.putCoverage(t, conn)
+			insertSnapshots(t, conn, w.institution)
+			if run == 1 {
+				for _, table := range []string{"message_facts", "message_bodies", "tombstones", "coverage_ledger", "account_counts"} {
+					exec(t, conn, "OPTIMIZE TABLE "+table+" FINAL")
+				}
+			}
+			if after := everything(t, conn, w.institution); after != before {
+				t.Errorf("seed %d, run %d: the views were\n%s\nand are\n%s", seed, run, before, after)
+			}
+		}
+	}
+}
+
+func coverage(institution string, since, until float64) *event.Coverage {
+	return &event.Coverage{Connector: "whole", Institution: institution, SinceMs: hour(since), UntilMs: hour(until), Status: schemas.CoverageComplete}
+}
+
+func insertSnapshots(t fataler, conn driver.Conn, institution string) {
+	insert(t, conn, "account_counts (institution, platform, account, observed_at, followers, following, posts)", [][]any{
+		{institution, "x", "kantor", day0, new(int64(1200)), nil, new(int64(7))},
+		{institution, "x", "kantor", day0.AddDate(0, 0, 1), new(int64(1300)), nil, new(int64(8))},
+	})
+}
+
+// A deletion hides a message whether it comes before or after it (I5).
+func TestTombstonesWin(t *testing.T) {
+	conn := migrated(t)
+	for _, order := range []string{"before", "after"} {
+		s := &scene{world{institution: order}}
+		s.add("kept", "u1", schemas.KindMention, schemas.Inbound, 1, mention)
+		s.add("gone", "u1", schemas.KindMention, schemas.Inbound, 1, mention)
+		messages := s.messages
+		s.messages = nil
+		s.add("gone", "u1", schemas.KindMention, schemas.Inbound, 1, deleted(5), func(e *event.Enriched) { e.Enrichment = nil })
+		tombstone := s.messages
+		s.messages = nil
+		s.put(t, conn)
+		if order == "before" {
+			s.putMessages(t, conn, tombstone)
+			s.putMessages(t, conn, messages)
+		} else {
+			s.putMessages(t, conn, messages)
+			s.putMessages(t, conn, tombstone)
+		}
+		s.putMessages(t, conn, messages)
+		for _, v := range []string{"messages", "message_texts"} {
+			rows, _ := query(t, conn, "SELECT message_id FROM "+v+" WHERE institution = {institution:String}", map[string]string{"institution": order})
+			if len(rows) != 1 || rows[0]["message_id"] != "kept" {
+				t.Errorf("the deletion came %s: %s has %v", order, v, rows)
+			}
+		}
+	}
+}
+
+// The views mean the same whatever a client sets.
+func TestSettingsOfAClientChangeNothing(t *testing.T) {
+	conn := migrated(t)
+	loadTestCalendar(t, conn)
+	w := rapid.Custom(drawWorld).Example(22)
+	w.calendar, w.offsetS = "vectors", 25200
+	w.coverage = append(w.coverage, coverage(w.institution, -40, 400))
+	w.put(t, conn)
+	want := everything(t, conn, w.institution)
+	set := settingConn{conn, clickhouse.Settings{"join_use_nulls": 1, "transform_null_in": 1, "union_default_mode": "DISTINCT", "max_threads": 1}}
+	if got := everything(t, set, w.institution); got != want {
+		t.Errorf("the views are\n%s\nwith the settings\n%s", want, got)
+	}
+}
+
+// settingConn queries with settings.
+type settingConn struct {
+	driver.Conn
+	settings clickhouse.Settings
+}
+
+func (c settingConn) Query(ctx context.Context, query string, args ...any) (driver.Rows, error) {
+	return c.Conn.Query(clickhouse.Context(ctx, clickhouse.WithSettings(c.settings)), query, args...)
+}
+
+// Every reading of the big tables is bounded by the institution through the primary key.
+func TestViewsReadOneInstitution(t *testing.T) {
+	conn := migrated(t)
+	for _, institution := range []string{"a", "b", "c"} {
+		s := &scene{world{institution: institution}}
+		s.ask("q", "u", "", "q", 1, unknown)
+		s.add("gone", "u1", schemas.KindMention, schemas.Inbound, 1, deleted(5))
+		s.covered("c", 0, 24)
+		s.put(t, conn)
+		insertSnapshots(t, conn, institution)
+	}
+	check := func(name, from string) {
+		t.Helper()
+		rows, _ := query(t, conn, "EXPLAIN indexes = 1 SELECT * FROM "+from, nil)
+		var lines []string
+		for _, r := range rows {
+			lines = append(lines, r["explain"].(string))
+		}
+		reads := strings.Split(strings.Join(lines, "\n"), "ReadFromMergeTree")[1:]
+		if len(reads) == 0 {
+			t.Errorf("%s reads nothing:\n%s", name, strings.Join(lines, "\n"))
+		}
+		for _, read := range reads {
+			table, _, _ := strings.Cut(read, "\n")
+			if strings.Contains(table, "business_spans") {
+				continue // one small table for all
+			}
+			if !strings.Contains(read, "institution in ['b', 'b']") {
+				t.Errorf("%s reads all of %s:\n%s", name, table, read)
+			}
+		}
+	}
+	for _, v := range plainViews {
+		check(v, v+" WHERE institution = 'b'")
+	}
+	for _, v := range parameterised {
+		check(v.name, v.name+"(institution='b', from='2026-01-01', to='2026-02-01'"+v.extra+")")
+	}
+}
