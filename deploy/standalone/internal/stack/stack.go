@@ -247,7 +247,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	return run.New(s.log, s.parts...).Run(ctx)
 }
 
-// Landed waits until every archive is imported and nothing waits between the stages.
+// Landed waits until every archive is imported and nothing waits between the stages. A question to Kafka that goes unanswered is asked again.
 func (s *Stack) Landed(ctx context.Context) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -259,7 +259,8 @@ func (s *Stack) Landed(ctx context.Context) error {
 		}
 		p, err := s.Progress(ctx)
 		if err != nil {
-			return err
+			s.log.Warn("asking again how far the pipeline is", "error", err)
+			continue
 		}
 		if p.Idle {
 			return nil
