@@ -130,9 +130,26 @@ func ID(stem string, to []string) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// Send returns nil when the server has taken the mail for every recipient. Errors hold no address.
+// lastWord is how long a mail that is on its way may still take when ctx ends: a connection that is given up between the mail and the server's answer leaves
+// open whether it was taken.
+const lastWord = 3 * time.Second
+
+// Send returns nil when the server has taken the mail for every recipient. Errors hold no address. After ctx has ended it waits no longer than lastWord; the
+// library looks at ctx only while it dials, and what it is doing then ends with the configured timeout.
 func (s *Sender) Send(ctx context.Context, m Mail) error {
-	if err := s.send(ctx, m); err != nil {
+	sent := make(chan error, 1)
+	go func() { sent <- s.send(ctx, m) }()
+	var err error
+	select {
+	case err = <-sent:
+	case <-ctx.Done():
+		select {
+		case err = <-sent:
+		case <-time.After(lastWord):
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("sending the mail %s: %w", m.ID, &redactedError{err: err, addresses: append(slices.Clone(m.To), s.config.From)})
 	}
 	return nil
@@ -165,12 +182,12 @@ func (s *Sender) send(ctx context.Context, m Mail) error {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout.Std())
+	defer cancel()
 	client, err := gomail.NewClient(s.config.Host, s.options()...)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout.Std())
-	defer cancel()
 	connection, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
 		return err

@@ -46,7 +46,8 @@ type server struct {
 	taken  []letter
 	users  []string
 	refuse func(to string) error
-	secure []bool // whether each mail came over TLS
+	silent chan struct{} // when set, the server reads a mail and answers only after this is closed
+	secure []bool        // whether each mail came over TLS
 }
 
 type letter struct {
@@ -97,6 +98,10 @@ func (s *session) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
+	if s.s.silent != nil {
+		<-s.s.silent
+		return errors.New("too late")
+	}
 	s.letter.data = b
 	_, secure := s.c.TLSConnectionState()
 	s.s.mu.Lock()
@@ -136,12 +141,21 @@ func start(t *testing.T, mode string) *server {
 	done := make(chan error, 1)
 	go func() { done <- backend.Serve(l) }()
 	t.Cleanup(func() {
-		if err := backend.Close(); err != nil {
+		// A server that has not come to serve yet does not know its listener: closing that too ends it in any order.
+		if err := errors.Join(backend.Close(), ended(l.Close())); err != nil {
 			t.Error(err)
 		}
 		<-done
 	})
 	return s
+}
+
+// ended is err unless it says that the listener was closed already.
+func ended(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 type discard struct{}
@@ -435,6 +449,24 @@ func TestSenderNeedsItsCertificates(t *testing.T) {
 	}
 	if _, err := mail.NewSender(c); err == nil {
 		t.Error("a CA file without a certificate was taken")
+	}
+}
+
+// The end of the process waits for a mail on its way, but not as long as the mail may take.
+func TestAMailOnItsWayIsGivenUpAtTheEnd(t *testing.T) {
+	s := start(t, mail.None)
+	s.silent = make(chan struct{})
+	defer close(s.silent)
+	c := configuration(t, s, mail.None)
+	c.Timeout = config.Duration(time.Hour)
+	sender, err := mail.NewSender(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if err := sender.Send(ctx, report()); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
 	}
 }
 
