@@ -195,6 +195,7 @@ func (x *row) resolve(byID map[identity]*row, accounts map[string]bool) {
 	case x.Direction == schemas.Outbound:
 		x.side = sideBroadcast
 	case x.IsAuto:
+	case x.Kind == schemas.KindQuote && !x.MentionsAccount: // whose post is quoted does not make it addressed
 	case x.MentionsAccount,
 		parentIsAccount == event.Known_KNOWN_YES,
 		x.FromAccountStream && parent == nil && x.ParentAuthorKey == "":
