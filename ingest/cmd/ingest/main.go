@@ -29,6 +29,7 @@ type cli struct {
 	Check    checkCommand    `cmd:"" help:"Call each source once."`
 	Keys     keysCommand     `cmd:"" help:"Make the identity keys, under which authors become pseudonyms."`
 	Mappings mappingsCommand `cmd:"" help:"List the CSV mappings that ship."`
+	Topics   topicsCommand   `cmd:"" help:"Make the topics of a file of specs where they are missing."`
 	Tail     tailCommand     `cmd:"" help:"Print the records of a topic as JSON, a line each."`
 }
 
