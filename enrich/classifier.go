@@ -132,10 +132,10 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	if c.analyzer, err = text.NewAnalyzer(); err != nil {
 		return nil, fmt.Errorf("loading the classifier: %w", err)
 	}
-	if c.table, err = risk.Read(codebook.Files); err != nil {
+	if c.table, err = risk.Read(codebook.Files, c.analyzer); err != nil {
 		return nil, fmt.Errorf("loading the classifier: %w", err)
 	}
-	if c.lexicon, err = risk.ReadLexicon(codebook.Files); err != nil {
+	if c.lexicon, err = risk.ReadLexicon(codebook.Files, c.analyzer); err != nil {
 		return nil, fmt.Errorf("loading the classifier: %w", err)
 	}
 	c.version = fmt.Sprintf("%s/rules-%d", m.Version, c.table.RulesVersion)
@@ -279,6 +279,11 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 	}
 	p := w.p[:len(c.risk.Labels)]
 	w.scorer.Probabilities(c.risk, p)
+	// Praise shares its words with complaints (the officer, the counter, the wait): as far as a text is praise, it raises no risk. Rules stand above
+	// that, because what they ask for is no praise whatever its tone.
+	for i := range p {
+		p[i] *= 1 - float64(r.PPositive)
+	}
 	modifiers := c.table.Apply(&w.doc, p)
 	for i, tag := range c.risk.Labels {
 		if p[i] >= reportedP {
@@ -327,6 +332,18 @@ func (c *Classifier) setNeedsReply(w *scratch, r *Result) {
 	}
 	p := w.p[:1]
 	w.scorer.Probabilities(c.reply, p)
-	r.PNeedsReply = float32(p[0])
-	r.NeedsReply = p[0] >= c.reply.Threshold[0]
+	r.PNeedsReply, r.NeedsReply = float32(p[0]), p[0] >= c.reply.Threshold[0]
+	// A complaint wants an answer even where it asks for none.
+	for _, tag := range r.RiskTags {
+		i := c.table.Index(tag)
+		if i < 0 || !c.table.Tags[i].AsksReply {
+			continue
+		}
+		r.NeedsReply = true
+		for _, x := range r.RiskP {
+			if x.Tag == tag {
+				r.PNeedsReply = max(r.PNeedsReply, x.P, float32(c.reply.Threshold[0]))
+			}
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
 	"github.com/dwiarah/dwiarah/enrich/internal/measure"
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
+	"github.com/dwiarah/dwiarah/enrich/internal/text"
 )
 
 type evaluateCommand struct {
@@ -80,7 +81,7 @@ type table struct {
 
 func (t *table) row(name string, p []measure.Prediction) measure.Report {
 	r := measure.Evaluate(p, t.seed)
-	fmt.Fprintf(t.out, "%-52s %6d  %.3f  %.3f-%.3f  %.3f  %.3f\n", name, r.N, r.MacroF1, r.MacroF1Interval.Low, r.MacroF1Interval.High, r.Accuracy, r.ECE)
+	fmt.Fprintf(t.out, "%-52s %6d  %.3f  %.3f-%.3f  %.3f  %s\n", name, r.N, r.MacroF1, r.MacroF1Interval.Low, r.MacroF1Interval.High, r.Accuracy, r.ECEText())
 	if t.details {
 		fmt.Fprintf(t.out, "%s\n", r)
 	}
@@ -195,7 +196,11 @@ func binary(gold bool, p, threshold float64) measure.Prediction {
 }
 
 func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
-	riskTable, err := risk.Read(codebook.Files)
+	analyzer, err := text.NewAnalyzer()
+	if err != nil {
+		return err
+	}
+	riskTable, err := risk.Read(codebook.Files, analyzer)
 	if err != nil {
 		return err
 	}
@@ -220,10 +225,12 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 		if len(e.Risk) > 0 {
 			gold = e.Risk[0]
 		}
-		p := measure.Prediction{Gold: gold, Predicted: r.RiskTag}
+		p := measure.Prediction{Gold: gold, Predicted: r.RiskTag, P: 1}
 		for _, x := range r.RiskP {
 			if x.Tag == r.RiskTag {
 				p.P = float64(x.P)
+			} else if r.RiskTag == risk.None {
+				p.P = min(p.P, 1-float64(x.P))
 			}
 		}
 		tags = append(tags, p)

@@ -8,6 +8,7 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/codebook"
 	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
+	"github.com/dwiarah/dwiarah/enrich/internal/text"
 	"github.com/dwiarah/dwiarah/enrich/internal/train"
 )
 
@@ -19,13 +20,17 @@ type trainCommand struct {
 }
 
 // epochs is how often training passes over the data at most; it stops earlier once nothing moves.
-const epochs = 30
+const epochs = 15
 
 func (c *trainCommand) Run(s *streams) error {
 	if c.Seq < 1 || c.Seq > 1023 {
 		return fmt.Errorf("--seq is %d; allowed are 1 to 1023", c.Seq)
 	}
-	table, err := risk.Read(codebook.Files)
+	analyzer, err := text.NewAnalyzer()
+	if err != nil {
+		return err
+	}
+	table, err := risk.Read(codebook.Files, analyzer)
 	if err != nil {
 		return err
 	}

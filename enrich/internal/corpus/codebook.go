@@ -251,6 +251,19 @@ func (b *CodeBook) Templates() map[string]int {
 	return n
 }
 
+// Lines returns the templates of the families that train, or of those that are held out, without their slots.
+func (b *CodeBook) Lines(heldOut bool) []string {
+	var out []string
+	for i := range b.families {
+		if f := &b.families[i]; f.HeldOut == heldOut {
+			for _, line := range f.lines() {
+				out = append(out, slotPattern.ReplaceAllString(line, ""))
+			}
+		}
+	}
+	return out
+}
+
 func random(seed uint64, name string, line, copies int) *rand.Rand {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%d/%d", name, line, copies)

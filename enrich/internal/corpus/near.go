@@ -40,13 +40,16 @@ const (
 	shingleRunes = 8
 	// copyShare is the share of shingles in common, of those of the shorter text, from which two texts are copies. A translation into another
 	// language stays far below it, a text with another spelling of a few words stays above.
-	copyShare = 0.5
+	copyShare = 0.35
 )
 
-// NearCopies finds texts that a second set shares with a first: equal after squashing, or alike in their shingles.
+// NearCopies finds texts that a second set shares with a first: equal after squashing, or alike in their shingles. It is not safe for
+// concurrent use.
 type NearCopies struct {
 	shingles map[uint64][]int32
-	sizes    []int
+	sizes    []int32
+	// common counts the shingles that the text asked about has in common with each indexed one; touched are those with any.
+	common, touched []int32
 }
 
 // NewNearCopies indexes texts.
@@ -58,22 +61,29 @@ func NewNearCopies(texts []string) *NearCopies {
 			continue
 		}
 		id := int32(len(n.sizes))
-		n.sizes = append(n.sizes, len(s))
+		n.sizes = append(n.sizes, int32(len(s)))
 		for _, h := range s {
 			n.shingles[h] = append(n.shingles[h], id)
 		}
 	}
+	n.common = make([]int32, len(n.sizes))
 	return n
 }
 
 // Copied reports whether the text is a near-copy of an indexed one.
 func (n *NearCopies) Copied(t string) bool {
 	s := shingles(squash(t))
-	common := map[int32]int{}
+	for _, id := range n.touched {
+		n.common[id] = 0
+	}
+	n.touched = n.touched[:0]
 	for _, h := range s {
 		for _, id := range n.shingles[h] {
-			common[id]++
-			if float64(common[id]) >= copyShare*float64(min(len(s), n.sizes[id])) {
+			if n.common[id] == 0 {
+				n.touched = append(n.touched, id)
+			}
+			n.common[id]++
+			if float64(n.common[id]) >= copyShare*float64(min(int32(len(s)), n.sizes[id])) {
 				return true
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Prediction is one labelled document with the classifier's answer. P is the probability given to the predicted label.
+// Prediction is one labelled document with the classifier's answer. P is the probability given to the predicted label, 0 where none was given.
 type Prediction struct {
 	Gold, Predicted string
 	P               float64
@@ -31,8 +31,9 @@ type Report struct {
 	MacroF1         float64
 	MacroF1Interval Interval
 	Accuracy        float64
-	// ECE is the expected calibration error over ten bins of equal width.
+	// ECE is the expected calibration error over ten bins of equal width, of the predictions that have a probability; HasECE tells whether any has.
 	ECE     float64
+	HasECE  bool
 	Classes []Class
 	// Labels name the rows (gold) and columns (predicted) of Confusion.
 	Labels    []string
@@ -79,7 +80,7 @@ func Evaluate(predictions []Prediction, seed uint64) Report {
 	r.Accuracy = float64(right) / float64(r.N)
 	r.Classes = classes(r.Confusion, labels)
 	r.MacroF1 = macro(r.Confusion)
-	r.ECE = ece(predictions)
+	r.ECE, r.HasECE = ece(predictions)
 	r.MacroF1Interval = bootstrap(gold, predicted, k, seed)
 	return r
 }
@@ -123,9 +124,14 @@ func macro(confusion [][]int) float64 {
 	return ratio(total, float64(n))
 }
 
-func ece(predictions []Prediction) float64 {
+func ece(predictions []Prediction) (value float64, any bool) {
 	var n, right, p [10]float64
+	count := 0
 	for _, x := range predictions {
+		if x.P == 0 {
+			continue
+		}
+		count++
 		b := min(max(int(x.P*10), 0), 9)
 		n[b]++
 		p[b] += x.P
@@ -137,7 +143,7 @@ func ece(predictions []Prediction) float64 {
 	for b := range n {
 		total += math.Abs(right[b] - p[b])
 	}
-	return total / float64(len(predictions))
+	return ratio(total, float64(count)), count > 0
 }
 
 func bootstrap(gold, predicted []int, k int, seed uint64) Interval {
@@ -161,10 +167,18 @@ func bootstrap(gold, predicted []int, k int, seed uint64) Interval {
 	return Interval{values[bootstrapRounds*25/1000], values[bootstrapRounds*975/1000]}
 }
 
+// ECEText is the calibration error for a table; a dash where no prediction has a probability.
+func (r Report) ECEText() string {
+	if !r.HasECE {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", r.ECE)
+}
+
 // String prints the whole report for a person.
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "n %d   macro-F1 %.3f (95 %% interval %.3f to %.3f)   accuracy %.3f   ECE %.3f\n\n", r.N, r.MacroF1, r.MacroF1Interval.Low, r.MacroF1Interval.High, r.Accuracy, r.ECE)
+	fmt.Fprintf(&b, "n %d   macro-F1 %.3f (95 %% interval %.3f to %.3f)   accuracy %.3f   ECE %s\n\n", r.N, r.MacroF1, r.MacroF1Interval.Low, r.MacroF1Interval.High, r.Accuracy, r.ECEText())
 	fmt.Fprintf(&b, "%-26s %9s %9s %9s %9s %9s\n", "class", "precision", "recall", "F1", "support", "predicted")
 	for _, c := range r.Classes {
 		fmt.Fprintf(&b, "%-26s %9.3f %9.3f %9.3f %9d %9d\n", c.Label, c.Precision, c.Recall, c.F1, c.Support, c.Predicted)

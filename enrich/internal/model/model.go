@@ -49,6 +49,8 @@ type SpaceHeader struct {
 	Name    string `json:"name"`
 	Bits    int    `json:"bits"`
 	Columns int    `json:"columns"`
+	// ConceptScale is how much the view by concepts counts beside the others.
+	ConceptScale float64 `json:"concept_scale"`
 }
 
 // Head is a run of columns with its labels and calibration: p = softmax or sigmoid of (Slope[i]*score[i] + Offset[i]).
@@ -196,9 +198,9 @@ const (
 type Scorer struct {
 	m *Model
 	// Scores has one row a space.
-	scores [][]float64
-	words  [][]int64
-	chars  [][]int64
+	scores                 [][]float64
+	words, concepts, chars [][]int64
+
 	width  int
 	keys   [][cacheKeySize]byte
 	counts []int32
@@ -213,6 +215,7 @@ func NewScorer(m *Model) *Scorer {
 	for _, t := range m.Tables {
 		s.scores = append(s.scores, make([]float64, t.Columns))
 		s.words = append(s.words, make([]int64, t.Columns))
+		s.concepts = append(s.concepts, make([]int64, t.Columns))
 		s.chars = append(s.chars, make([]int64, t.Columns))
 		s.width += t.Columns
 	}
@@ -231,13 +234,9 @@ func (s *Scorer) Score(d *text.Doc) {
 		clear(sum)
 		clear(s.chars[i])
 		shift := 32 - t.Bits
-		for _, h := range d.Words {
-			at := int(h>>shift) * t.Columns
-			row := t.Weights[at : at+t.Columns]
-			for c, w := range row {
-				sum[c] += int64(w)
-			}
-		}
+		t.add(sum, d.Words, shift)
+		clear(s.concepts[i])
+		t.add(s.concepts[i], d.Concepts, shift)
 	}
 	grams := 0
 	for _, tok := range d.Tokens {
@@ -255,11 +254,21 @@ func (s *Scorer) Score(d *text.Doc) {
 			at += len(sum)
 		}
 	}
-	wordScale, charScale := ViewScale(len(d.Words)), ViewScale(grams)
+	wordScale, conceptScale, charScale := ViewScale(len(d.Words)), ViewScale(len(d.Concepts)), ViewScale(grams)
 	for i := range s.m.Tables {
 		t := &s.m.Tables[i]
 		for c := range s.scores[i] {
-			s.scores[i][c] = float64(t.Bias[c]) + float64(t.Scale[c])*(wordScale*float64(s.words[i][c])+charScale*float64(s.chars[i][c]))
+			s.scores[i][c] = float64(t.Bias[c]) + float64(t.Scale[c])*(wordScale*float64(s.words[i][c])+t.ConceptScale*conceptScale*float64(s.concepts[i][c])+charScale*float64(s.chars[i][c]))
+		}
+	}
+}
+
+// add sums the weights of some features into sum, one entry a column.
+func (t *Space) add(sum []int64, features []uint32, shift int) {
+	for _, h := range features {
+		at := int(h>>shift) * t.Columns
+		for c, w := range t.Weights[at : at+t.Columns] {
+			sum[c] += int64(w)
 		}
 	}
 }

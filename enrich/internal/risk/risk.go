@@ -29,10 +29,12 @@ var modifierNames = []string{Threat, ViralCall, EvidenceMedia, EvidenceDocument,
 
 // Tag is one row of the table.
 type Tag struct {
-	Tag        string   `yaml:"tag"`
-	Parent     string   `yaml:"parent"`
-	Severity   int      `yaml:"severity"`
-	Cap        int      `yaml:"cap"`
+	Tag      string `yaml:"tag"`
+	Parent   string `yaml:"parent"`
+	Severity int    `yaml:"severity"`
+	Cap      int    `yaml:"cap"`
+	// AsksReply says that a message with this tag wants an answer, whatever its form.
+	AsksReply  bool     `yaml:"asks_reply"`
 	Cluster    string   `yaml:"cluster"`
 	Principles []string `yaml:"principles"`
 	Definition string   `yaml:"definition"`
@@ -82,8 +84,8 @@ type compiledRule struct {
 	any, near, unless phrases
 }
 
-// Read reads tags.yaml and rules.yaml.
-func Read(files fs.FS) (*Table, error) {
+// Read reads tags.yaml and rules.yaml. Phrases are compared as the analyzer sees them.
+func Read(files fs.FS, analyzer *text.Analyzer) (*Table, error) {
 	var tags tagFile
 	var rules ruleFile
 	if err := decode(files, "tags.yaml", &tags); err != nil {
@@ -115,10 +117,6 @@ func Read(files fs.FS) (*Table, error) {
 	}
 	if len(tags.Precedence) != len(tags.Tags) {
 		faults = append(faults, fmt.Errorf("tags.yaml: %d tags, %d in precedence", len(tags.Tags), len(tags.Precedence)))
-	}
-	analyzer, err := text.NewAnalyzer()
-	if err != nil {
-		return nil, err
 	}
 	for _, r := range rules.Rules {
 		at, ok := t.index[r.Tag]
@@ -201,15 +199,11 @@ func (m Modifiers) Has(name string) bool {
 type Lexicon struct{ strong phrases }
 
 // ReadLexicon reads abusive.yaml.
-func ReadLexicon(files fs.FS) (*Lexicon, error) {
+func ReadLexicon(files fs.FS, analyzer *text.Analyzer) (*Lexicon, error) {
 	var file struct {
 		Strong []string `yaml:"strong"`
 	}
 	if err := decode(files, "abusive.yaml", &file); err != nil {
-		return nil, err
-	}
-	analyzer, err := text.NewAnalyzer()
-	if err != nil {
 		return nil, err
 	}
 	return &Lexicon{strong: compilePhrases(analyzer, file.Strong)}, nil

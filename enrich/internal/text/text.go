@@ -1,8 +1,9 @@
 // Package text turns a message into the hashed features that every head of the classifier shares.
 //
 // One pass reads the text: compatibility composition (NFKC), case folding, URLs, mentions, placeholders of redaction, emoji, elongated
-// letters, words and numbers. From the tokens come two views: words (single, pairs, negated; once each) and
-// characters (n-grams of 2 to 5 runes inside a word; as often as they occur, so that a word's share of a score is the same in every text). A model names the Version it was trained with, because a changed feature is a changed meaning of every weight.
+// letters, words and numbers. From the tokens come three views: words (single, pairs, negated; once each),
+// characters (n-grams of 2 to 5 runes inside a word; as often as they occur, so that a word's share of a score is the same in every text), and
+// concepts (a thesaurus of the field; alone, negated and in pairs), which carry over to words that no training text had. A model names the Version it was trained with, because a changed feature is a changed meaning of every weight.
 package text
 
 import (
@@ -67,7 +68,9 @@ type Doc struct {
 	Tokens []Token
 	// Words is the view by words: distinct feature hashes, in order of first appearance. The view by characters is Grams of each token.
 	Words []uint32
-	Shape Shape
+	// Concepts is the view by meaning: the concepts of the thesaurus that occur, alone, negated and in pairs.
+	Concepts []uint32
+	Shape    Shape
 
 	src, buf   []byte
 	seen       []uint32
@@ -81,9 +84,13 @@ func (d *Doc) Text(t Token) []byte { return d.buf[t.start:t.end] }
 //go:embed canonical.tsv
 var canonicalTSV string
 
+//go:embed concepts.tsv
+var conceptsTSV string
+
 // Analyzer holds the read-only tables that analysing needs. It is safe for concurrent use; a Doc is not.
 type Analyzer struct {
 	canonical map[string]canonicalForm
+	concepts  map[uint32]conceptSet
 	negations map[uint32]bool
 	stops     map[uint32]bool
 }
@@ -110,6 +117,9 @@ func NewAnalyzer() (*Analyzer, error) {
 			}
 			a.canonical[variant] = canonicalForm{hash: Hash(form)}
 		}
+	}
+	if err := a.readConcepts(conceptsTSV); err != nil {
+		return nil, err
 	}
 	for _, w := range []string{"tidak", "bukan", "belum", "jangan", "kurang", "tanpa", "not", "no", "never", "ora", "henteu", "indak", "tak"} {
 		a.negations[Hash(w)] = true
@@ -145,7 +155,11 @@ const (
 	saltNegated = 0x85ebca6b
 	saltChar    = 0xc2b2ae35
 	saltShape   = 0x27d4eb2f
+	saltConcept = 0x165667b1
 )
+
+// pair is the hash of two words that follow each other.
+func pair(first, second uint32) uint32 { return mix(first*31 + second ^ saltPair) }
 
 // mix is the finaliser of MurmurHash3: it spreads the bits, because buckets are taken from the top of the hash.
 func mix(h uint32) uint32 {
@@ -166,7 +180,7 @@ func (a *Analyzer) Analyze(d *Doc, s string) {
 		}
 		s = s[:cut]
 	}
-	d.Tokens, d.Words, d.buf = d.Tokens[:0], d.Words[:0], d.buf[:0]
+	d.Tokens, d.Words, d.Concepts, d.buf = d.Tokens[:0], d.Words[:0], d.Concepts[:0], d.buf[:0]
 	d.Shape = Shape{}
 	if d.seen == nil {
 		d.seen, d.seenHash = make([]uint32, 1<<seenBits), make([]uint32, 1<<seenBits)
@@ -182,6 +196,7 @@ func (a *Analyzer) Analyze(d *Doc, s string) {
 		d.generation = 1
 	}
 	a.wordFeatures(d)
+	a.conceptFeatures(d)
 }
 
 // fresh reports whether h is new in this text, and remembers it.
@@ -493,7 +508,7 @@ func (a *Analyzer) wordFeatures(d *Doc) {
 			negatedFor = 0
 		}
 		d.addWord(t.Hash)
-		d.addWord(mix(previous*31 + t.Hash ^ saltPair))
+		d.addWord(pair(previous, t.Hash))
 		if negatedFor > 0 && (t.Kind == Word || t.Kind == Hashtag) {
 			negatedFor--
 			t.Negated = true
@@ -504,7 +519,7 @@ func (a *Analyzer) wordFeatures(d *Doc) {
 		}
 		previous = t.Hash
 	}
-	d.addWord(mix(previous*31 + 1 ^ saltPair))
+	d.addWord(pair(previous, 1))
 	s := &d.Shape
 	for i, n := range [...]int{s.Questions, s.Exclamations, s.Elongated, s.Shouted, s.URLs, s.Mentions, s.Hashtags, s.Emojis, s.Placeholders, s.Numbers} {
 		if n > 0 {

@@ -157,3 +157,31 @@ func BenchmarkAnalyze(b *testing.B) {
 		a.Analyze(d, s)
 	}
 }
+
+func TestConceptsCarryOver(t *testing.T) {
+	shared := func(a, b string) int {
+		seen := map[uint32]bool{}
+		for _, h := range analyze(t, a).Concepts {
+			seen[h] = true
+		}
+		n := 0
+		for _, h := range analyze(t, b).Concepts {
+			if seen[h] {
+				n++
+			}
+		}
+		return n
+	}
+	f := func(a, b string, want bool) {
+		t.Helper()
+		if got := shared(a, b) > 0; got != want {
+			t.Errorf("%q and %q share a concept: %v", a, b, got)
+		}
+	}
+	f("dibentak", "galaknya", true)
+	f("memukuli", "ditendang", true)
+	f("orang dalam", "keponakan", true)
+	f("dalam", "keponakan", false)
+	f("jam pukul 8", "ditendang", false)
+	f("", "", false)
+}

@@ -12,7 +12,7 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
 )
 
-// matrix holds the documents' features in rows (compressed sparse rows): bucket and value, both views already scaled.
+// matrix holds the documents' features in rows (compressed sparse rows): bucket and value, all views already scaled.
 type matrix struct {
 	bits  int
 	start []int
@@ -26,8 +26,8 @@ func (m *matrix) row(i int) ([]uint32, []float32) {
 	return m.index[m.start[i]:m.start[i+1]], m.value[m.start[i]:m.start[i+1]]
 }
 
-// newMatrix analyses the texts into a space of 2^bits buckets.
-func newMatrix(a *text.Analyzer, texts []string, bits int) *matrix {
+// newMatrix analyses the texts into a space of 2^bits buckets; concepts is how much the view by concepts counts.
+func newMatrix(a *text.Analyzer, texts []string, bits int, concepts float64) *matrix {
 	m := &matrix{bits: bits, start: []int{0}}
 	type feature struct {
 		bucket uint32
@@ -42,9 +42,12 @@ func newMatrix(a *text.Analyzer, texts []string, bits int) *matrix {
 		for _, t := range doc.Tokens {
 			grams = doc.Grams(t, grams)
 		}
-		wordScale, charScale := float32(model.ViewScale(len(doc.Words))), float32(model.ViewScale(len(grams)))
+		wordScale, conceptScale, charScale := float32(model.ViewScale(len(doc.Words))), float32(concepts*model.ViewScale(len(doc.Concepts))), float32(model.ViewScale(len(grams)))
 		for _, h := range doc.Words {
 			row = append(row, feature{h >> (32 - bits), wordScale})
+		}
+		for _, h := range doc.Concepts {
+			row = append(row, feature{h >> (32 - bits), conceptScale})
 		}
 		for _, h := range grams {
 			row = append(row, feature{h >> (32 - bits), charScale})
@@ -68,29 +71,37 @@ type options struct {
 	c      float64
 	epochs int
 	seed   uint64
-	// minimum is in how much weight of documents a bucket must occur to get a weight at all.
-	minimum float64
+	// bayes scales features by the log-count ratio of naive Bayes; where texts are few it would believe accidents.
+	bayes bool
 }
+
+// tolerance is the violation of the optimality conditions at which fitting stops.
+const tolerance = 0.1
 
 // fit learns one column: y is +1, -1 or 0 (not used); weight is each document's share of the loss. It returns weights and bias.
 //
 // The loss is the squared hinge of a linear SVM with L2 regularisation, solved in the dual (Hsieh et al. 2008); features are scaled by the
-// log-count ratio of naive Bayes (Wang and Manning 2012), folded into the weights at the end.
+// log-count ratio of naive Bayes (Wang and Manning 2012) where wanted, folded into the weights at the end.
 func fit(m *matrix, y []int8, weight []float64, o options) ([]float32, float32) {
 	size := 1 << m.bits
-	ratio := logRatios(m, y, weight, size, o.minimum)
+	values, ratio := m.value, []float32(nil)
+	if o.bayes {
+		ratio = logRatios(m, y, weight, size)
+		values = make([]float32, len(m.value))
+		for j, f := range m.index {
+			values[j] = m.value[j] * ratio[f]
+		}
+	}
 	var used []int
 	for i, v := range y {
 		if v != 0 && weight[i] > 0 {
 			used = append(used, i)
 		}
 	}
-	values := make([]float32, len(m.value))
 	norm := make([]float64, m.rows())
 	for _, i := range used {
 		sum := 1.0
 		for j := m.start[i]; j < m.start[i+1]; j++ {
-			values[j] = m.value[j] * ratio[m.index[j]]
 			sum += float64(values[j]) * float64(values[j])
 		}
 		norm[i] = sum
@@ -126,19 +137,46 @@ func fit(m *matrix, y []int8, weight []float64, o options) ([]float32, float32) 
 				w[f] += step * float64(value[j])
 			}
 		}
-		if worst < 0.01 {
+		if worst < tolerance {
 			break
 		}
 	}
 	out := make([]float32, size)
 	for f := range w {
-		out[f] = float32(w[f]) * ratio[f]
+		out[f] = float32(w[f])
+		if o.bayes {
+			out[f] *= ratio[f]
+		}
 	}
 	return out, float32(bias)
 }
 
+// blend fits with and without the scaling of naive Bayes and averages the two, share being that of naive Bayes: it knows the rare words of
+// other streams, the plain fit knows the domain. The blend is linear again and costs nothing when scoring.
+func blend(m *matrix, y []int8, weight []float64, share float64, o options) ([]float32, float32) {
+	var w []float32
+	var b float32
+	add := func(part float64, bayes bool) {
+		if part == 0 {
+			return
+		}
+		o.bayes = bayes
+		pw, pb := fit(m, y, weight, o)
+		if w == nil {
+			w = make([]float32, len(pw))
+		}
+		for f := range w {
+			w[f] += float32(part * float64(pw[f]))
+		}
+		b += float32(part * float64(pb))
+	}
+	add(share, true)
+	add(1-share, false)
+	return w, b
+}
+
 // logRatios is log of p(feature | +) over p(feature | -), smoothed by one.
-func logRatios(m *matrix, y []int8, weight []float64, size int, minimum float64) []float32 {
+func logRatios(m *matrix, y []int8, weight []float64, size int) []float32 {
 	p, q := make([]float64, size), make([]float64, size)
 	for i, v := range y {
 		if v == 0 {
@@ -162,7 +200,7 @@ func logRatios(m *matrix, y []int8, weight []float64, size int, minimum float64)
 	}
 	ratio := make([]float32, size)
 	for f := range p {
-		if p[f]+q[f] > minimum {
+		if p[f]+q[f] > 0 {
 			ratio[f] = float32(math.Log((p[f] + 1) / sumP * sumQ / (q[f] + 1)))
 		}
 	}

@@ -57,17 +57,24 @@ type headSpec struct {
 	columns    []column
 	// calibrate says which examples calibration fits on (those with a label of the head); nil: all of them.
 	calibrate func(*corpus.Example) bool
+	// calibration scales an example's weight there; nil: 1.
+	calibration func(*corpus.Example) float64
+	// fallback is the label that doubt falls back to, if any.
+	fallback string
 	// precision is what thresholds are chosen for; 0 sets threshold.
 	precision func(label string) float64
 	threshold float64
 }
 
 type spaceSpec struct {
-	name    string
-	bits    int
-	c       float64
-	minimum float64
-	heads   []headSpec
+	name string
+	bits int
+	c    float64
+	// bayes is the share of the fit with naive-Bayes weighting in the blend.
+	bayes float64
+	// concepts is how much the view by concepts counts beside the others.
+	concepts float64
+	heads    []headSpec
 }
 
 func one(*corpus.Example) float64 { return 1 }
@@ -105,6 +112,14 @@ func sentimentColumn(label string) column {
 	}}
 }
 
+// streamWeight makes calibration believe the texts that are most like a help account's stream, mostly neutral, more than reviews.
+func streamWeight(e *corpus.Example) float64 {
+	if e.HasRisk {
+		return 3
+	}
+	return 1
+}
+
 // languageWeight evens out the sources: SmSA alone would make everything Indonesian.
 func languageWeight(e *corpus.Example) float64 {
 	if e.Source == "sentiment/smsa_train.csv" {
@@ -115,7 +130,7 @@ func languageWeight(e *corpus.Example) float64 {
 
 func spaces(table *risk.Table) []spaceSpec {
 	sentiment := headSpec{name: HeadSentiment, kind: model.Softmax, labels: []string{corpus.Negative, corpus.Neutral, corpus.Positive},
-		calibrate: func(e *corpus.Example) bool { return !e.NoNeutral }}
+		calibrate: func(e *corpus.Example) bool { return !e.NoNeutral }, calibration: streamWeight, fallback: corpus.Neutral}
 	for _, l := range sentiment.labels {
 		sentiment.columns = append(sentiment.columns, sentimentColumn(l))
 	}
@@ -131,9 +146,9 @@ func spaces(table *risk.Table) []spaceSpec {
 	tags := headSpec{name: HeadRisk, kind: model.Sigmoid, labels: table.Names(), calibrate: func(e *corpus.Example) bool { return e.HasRisk },
 		precision: func(tag string) float64 {
 			if table.Tags[table.Index(tag)].Severity >= 4 {
-				return 0.9
+				return 0.85
 			}
-			return 0.75
+			return 0.7
 		}}
 	for i, tag := range table.Tags {
 		alarming := table.Tags[i].Severity >= 3
@@ -160,9 +175,9 @@ func spaces(table *risk.Table) []spaceSpec {
 		}})
 	}
 	return []spaceSpec{
-		{name: "sentiment", bits: 18, c: 1, heads: []headSpec{sentiment}},
-		{name: "language", bits: 16, c: 1, heads: []headSpec{language}},
-		{name: "message", bits: 16, c: 1, heads: []headSpec{
+		{name: "sentiment", bits: 18, c: 0.3, bayes: 0.5, concepts: 0.25, heads: []headSpec{sentiment}},
+		{name: "language", bits: 16, c: 1, bayes: 1, heads: []headSpec{language}},
+		{name: "message", bits: 16, c: 1, concepts: 1, heads: []headSpec{
 			tags,
 			binary(HeadReply, func(e *corpus.Example) int8 {
 				if e.Outbound {
@@ -215,9 +230,15 @@ func ReadExamples(dir string, book *corpus.CodeBook, seed uint64, log *slog.Logg
 			out = append(out, corpus.Example{Text: row["text"], Source: corpus.BackgroundSet, Group: fmt.Sprintf("%s/%d", corpus.BackgroundSet, i), Weight: 0.2, Harmless: true})
 		}
 	}
-	for _, e := range book.Training(seed) {
-		out = append(out, e)
+	written := book.Training(seed)
+	kept := 0
+	for _, e := range written {
+		if !near.Copied(e.Text) {
+			out = append(out, e)
+			kept++
+		}
 	}
+	log.Info("expanded the code book", "texts", kept, "near_copies_left_out", len(written)-kept)
 	return out, nil
 }
 
@@ -296,7 +317,7 @@ func trainSpace(m *model.Model, at int, spec spaceSpec, analyzer *text.Analyzer,
 	if len(examples) == 0 {
 		return fmt.Errorf("training: no example teaches the space %q", spec.name)
 	}
-	x := newMatrix(analyzer, texts, spec.bits)
+	x := newMatrix(analyzer, texts, spec.bits, spec.concepts)
 	foldOf := make([]int, len(examples))
 	for i, e := range examples {
 		foldOf[i] = fold(e.Group)
@@ -318,7 +339,7 @@ func trainSpace(m *model.Model, at int, spec spaceSpec, analyzer *text.Analyzer,
 	close(work)
 	wait.Wait()
 
-	table := model.Space{SpaceHeader: model.SpaceHeader{Name: spec.name, Bits: spec.bits, Columns: len(columns)}}
+	table := model.Space{SpaceHeader: model.SpaceHeader{Name: spec.name, Bits: spec.bits, Columns: len(columns), ConceptScale: spec.concepts}}
 	quantise(&table, weights, biases)
 	m.Spaces = append(m.Spaces, table.SpaceHeader)
 	m.Tables = append(m.Tables, table)
@@ -342,7 +363,7 @@ func trainColumn(x *matrix, examples []*corpus.Example, foldOf []int, c column, 
 		y[i] = c.y(e)
 		weight[i] = e.Weight * c.weight(e)
 	}
-	options := options{c: spec.c, epochs: o.Epochs, seed: o.Seed + n, minimum: spec.minimum}
+	options := options{c: spec.c, epochs: o.Epochs, seed: o.Seed + n}
 	out := make([]float64, len(examples))
 	part := make([]int8, len(examples))
 	for f := range folds {
@@ -352,14 +373,14 @@ func trainColumn(x *matrix, examples []*corpus.Example, foldOf []int, c column, 
 				part[i] = 0
 			}
 		}
-		w, b := fit(x, part, weight, options)
+		w, b := blend(x, part, weight, spec.bayes, options)
 		for i := range examples {
 			if foldOf[i] == f {
 				out[i] = x.score(i, w, b)
 			}
 		}
 	}
-	w, b := fit(x, y, weight, options)
+	w, b := blend(x, y, weight, spec.bayes, options)
 	return w, b, out
 }
 

@@ -1,0 +1,268 @@
+package enrich
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/dwiarah/dwiarah/enrich/models"
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/event"
+)
+
+var shared = sync.OnceValues(NewClassifier)
+
+func classifier(t testing.TB) *Classifier {
+	t.Helper()
+	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestSentimentAndNeedOfReply(t *testing.T) {
+	c := classifier(t)
+	f := func(s, sentiment string, reply bool) {
+		t.Helper()
+		if r := c.Classify(s, "", false); r.Sentiment != sentiment || r.NeedsReply != reply {
+			t.Errorf("%q: %s (%.2f %.2f %.2f), needs reply %v", s, r.Sentiment, r.PNegative, r.PNeutral, r.PPositive, r.NeedsReply)
+		}
+	}
+	f("Buka jam berapa, min?", schemas.Neutral, true)
+	f("min syarat perpanjang sim apa saja", schemas.Neutral, true)
+	f("Mohon info nomor telepon puskesmas", schemas.Neutral, true)
+	f("What time do you open tomorrow?", schemas.Neutral, true)
+	f("KTP saya sudah dua minggu belum jadi, sistem error terus, kecewa", schemas.Negative, true)
+	f("Lapor 3x ga pernah dibales min", schemas.Negative, true)
+	f("Pelayanannya buruk sekali, petugasnya kasar", schemas.Negative, true)
+	f("Terima kasih, pelayanannya cepat dan petugasnya ramah", schemas.Positive, false)
+	f("Makanannya enak, tempatnya nyaman", schemas.Positive, false)
+	f("@dinas @kota", schemas.Neutral, false)
+	f("wkwkwk", schemas.Neutral, false)
+}
+
+func TestRiskTags(t *testing.T) {
+	c := classifier(t)
+	f := func(s, tag string, severity int) {
+		t.Helper()
+		r := c.Classify(s, "", false)
+		if r.RiskTag != tag || r.RiskSeverity != severity {
+			t.Errorf("%q: %s, severity %d, want %s, %d (%v)", s, r.RiskTag, r.RiskSeverity, tag, severity, r.RiskP)
+		}
+		if (tag == "none") != (len(r.RiskTags) == 0) || tag != "none" && r.RiskTags[0] != tag {
+			t.Errorf("%q: tags %v do not begin with the primary %s", s, r.RiskTags, tag)
+		}
+	}
+	f("KTP dua minggu belum jadi, sistem error terus", "service_failure", 2)
+	f("Lapor 3x ga pernah dibales min", "non_response", 2)
+	f("Jadwal di IG beda sama di web, yang bener mana?", "wrong_information", 3)
+	f("Ada WA ngaku dari Dukcapil minta transfer", "hoax_impersonation", 4)
+	f("Komentar saya dihapus, anggarannya mana?", "nondisclosure", 3)
+	f("Pungli 50 ribu di loket, tanpa kuitansi", "misconduct_corruption", 5)
+	f("Petugasnya bentak-bentak ibu saya", "abuse_discrimination", 3)
+	f("Akun resmi kok kampanye paslon?", "partisanship_bias", 4)
+	f("Lagi banjir malah bikin konten joget", "improper_content", 3)
+	f("Komennya buzzer semua, follower beli", "inauthentic_engagement", 3)
+	f("NIK warga kelihatan di unggahan ini", "data_leak_secret", 5)
+	f("Jembatan retak, anak sekolah masih lewat", "public_safety", 5)
+	f("Kebijakan ini memberatkan rakyat kecil", "policy_criticism", 1)
+	f("Buka jam berapa, min?", "none", 0)
+	f("NIK saya [NIK], tolong dicek statusnya min", "none", 0)
+	f("", "none", 0)
+}
+
+func TestLanguage(t *testing.T) {
+	c := classifier(t)
+	f := func(s, claimed, want string) {
+		t.Helper()
+		if got := c.Classify(s, claimed, false).Lang; got != want {
+			t.Errorf("%q (claimed %q): %s, want %s", s, claimed, got, want)
+		}
+	}
+	f("Saya mau bertanya tentang jadwal pelayanan hari Sabtu", "", "id")
+	f("Where can I renew my driving licence in this city?", "", "en")
+	f("Aku arep takon jadwal layanan dina Setu, apa isih buka nganti sore", "", "jv")
+	f("Abdi badé naros perkawis layanan ieu, hatur nuhun pisan", "", "su")
+	f("kantor ini buka hari apa", "in", "id")
+	f("", "", "und")
+	f("", "in", "id")
+	f("👍👍", "jw", "jv")
+	f("مرحبا كيف حالك اليوم", "ar", "ar")
+	f("مرحبا كيف حالك اليوم", "", "und")
+	f("", "id-ID", "id")
+	f("", "'; drop", "und")
+}
+
+func TestOutboundTextsHaveAFunctionAndNoRisk(t *testing.T) {
+	c := classifier(t)
+	f := func(s, want string) {
+		t.Helper()
+		r := c.Classify(s, "id", true)
+		if r.ContentFunction != want || r.RiskTag != "none" || r.NeedsReply || r.RiskSeverity != 0 {
+			t.Errorf("%q: %+v, want function %s", s, r, want)
+		}
+	}
+	f("Jadwal pelayanan SIM keliling hari ini pukul 08.00-12.00 di lapangan", "informative")
+	f("Tahukah kamu? Begini cara mencegah demam berdarah, kenali gejalanya", "educative")
+	f("Kuis berhadiah! Tebak gambar ini dan tag temanmu 😆", "entertaining")
+	f("Halo Kak, mohon kirim detailnya melalui DM ya", "other")
+	if got := c.Classify("Jadwal pelayanan", "", false).ContentFunction; got != "" {
+		t.Errorf("an inbound text has the function %q", got)
+	}
+}
+
+// sound reports what is wrong with a result whatever the text.
+func sound(r Result) error {
+	sum := float64(r.PNegative) + float64(r.PNeutral) + float64(r.PPositive)
+	if math.Abs(sum-1) > 1e-5 {
+		return fmt.Errorf("sentiment sums to %v", sum)
+	}
+	for _, p := range []float32{r.PNegative, r.PNeutral, r.PPositive, r.Toxicity, r.PNeedsReply} {
+		if !(p >= 0 && p <= 1) {
+			return fmt.Errorf("probability %v", p)
+		}
+	}
+	for _, p := range r.RiskP {
+		if !(p.P >= 0 && p.P <= 1) {
+			return fmt.Errorf("probability of %s is %v", p.Tag, p.P)
+		}
+	}
+	if r.RiskSeverity < 0 || r.RiskSeverity > 5 || r.RiskTag == "policy_criticism" && r.RiskSeverity > 1 {
+		return fmt.Errorf("severity %d of %s", r.RiskSeverity, r.RiskTag)
+	}
+	if r.Lang == "" || r.ModelVersion == "" || r.RiskTag == "" || r.RiskTags == nil || r.RiskP == nil {
+		return fmt.Errorf("a label is missing: %+v", r)
+	}
+	return nil
+}
+
+func TestHugeTextsAreBounded(t *testing.T) {
+	c := classifier(t)
+	for _, unit := range []string{"a", "kata lain ", "\xff", "ﷺ", "pungli tanpa kuitansi ", "👍", "@a ", "?", "1234567 "} {
+		s := strings.Repeat(unit, 1<<20/len(unit))
+		if err := sound(c.Classify(s, "", false)); err != nil {
+			t.Errorf("%q repeated: %v", unit, err)
+		}
+		// What lies beyond the cap is not read: a text and its beginning get the same answer.
+		if a, b := c.Classify(s, "", false), c.Classify(s[:64<<10], "", false); fmt.Sprint(a) != fmt.Sprint(b) {
+			t.Errorf("%q repeated: the answer depends on more than the cap", unit)
+		}
+	}
+}
+
+func TestConcurrentUseGivesTheSameAnswers(t *testing.T) {
+	c := classifier(t)
+	texts := []string{"Buka jam berapa, min?", "Pungli lagi pungli lagi", "terima kasih banyak", "Lapor ga dibales", "goblok semua", "Jembatan retak!"}
+	var want []string
+	for _, s := range texts {
+		want = append(want, fmt.Sprint(c.Classify(s, "", false)))
+	}
+	var wait sync.WaitGroup
+	for g := range 8 {
+		wait.Go(func() {
+			for i := range 200 {
+				k := (i + g) % len(texts)
+				if got := fmt.Sprint(c.Classify(texts[k], "", false)); got != want[k] {
+					t.Errorf("%q: %s, then %s", texts[k], want[k], got)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestResultJSONKeepsItsNames(t *testing.T) {
+	b, err := json.Marshal(classifier(t).Classify("Pungli 50 ribu, tanpa kuitansi", "", false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for name := range got {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	want := "content_function lang model_version needs_reply p_needs_reply p_negative p_neutral p_positive risk_p risk_severity risk_tag risk_tags sentiment toxicity"
+	if strings.Join(names, " ") != want {
+		t.Errorf("names: %v", names)
+	}
+	if p, ok := got["risk_p"].(map[string]any); !ok || p["misconduct_corruption"] == nil {
+		t.Errorf("risk_p: %v", got["risk_p"])
+	}
+	var back Result
+	if err := json.Unmarshal(b, &back); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := json.Marshal(back); err != nil || string(again) != string(b) {
+		t.Errorf("%v: %s does not come back as %s", err, again, b)
+	}
+}
+
+func TestWireAnswerIsThatOfClassify(t *testing.T) {
+	c := classifier(t)
+	m := &event.Message{Text: "Lapor 3x ga pernah dibales min", Lang: "in", Direction: schemas.Inbound}
+	r, e := c.Classify(m.Text, m.Lang, false), c.Enrich(m)
+	if e.Sentiment != r.Sentiment || e.RiskTag != r.RiskTag || e.ModelSeq != c.EnrichmentSeq() || len(e.RiskP) != len(r.RiskP) || e.PNeedsReply != r.PNeedsReply {
+		t.Errorf("%v\n%+v", e, r)
+	}
+	m.Direction = schemas.Outbound
+	if e := c.Enrich(m); e.ContentFunction == "" || e.RiskTag != "none" {
+		t.Errorf("outbound: %v", e)
+	}
+	if u := c.unknown(); u.Sentiment != schemas.SentimentUnknown || u.ModelSeq != 0 {
+		t.Errorf("unknown: %v", u)
+	}
+}
+
+func TestReleasedModel(t *testing.T) {
+	if n := len(models.Classifier); n > 10<<20 {
+		t.Errorf("the released model has %d bytes, want at most 10 MiB", n)
+	}
+	if seq := classifier(t).EnrichmentSeq(); seq < 1 || seq > 1023 {
+		t.Errorf("release number %d", seq)
+	}
+	if _, err := NewClassifierFrom(models.Classifier[:100]); err == nil {
+		t.Error("a cut artefact was accepted")
+	}
+}
+
+func FuzzClassify(f *testing.F) {
+	c := classifier(f)
+	for _, s := range []string{"", "Halo min?", "\xff\xfe", "pungli [NIK] @a https://b", "ﷺ" + strings.Repeat("x", 100)} {
+		f.Add(s, "id", false)
+	}
+	f.Fuzz(func(t *testing.T, s, lang string, outbound bool) {
+		r := c.Classify(s, lang, outbound)
+		if err := sound(r); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(r) != fmt.Sprint(c.Classify(s, lang, outbound)) {
+			t.Fatal("the same text got two answers")
+		}
+	})
+}
+
+var benchTexts = []string{
+	"Selamat pagi min, mau tanya KTP saya udah 2 minggu belum jadi juga, tolong dicek ya, syaratnya sudah lengkap semua 🙏 @dinas",
+	"Buka jam berapa, min?",
+	"Terima kasih, pelayanannya cepat dan petugasnya ramah, semoga sukses terus",
+	"Lampu jalan di perempatan mati sejak minggu lalu, gelap banget kalau malam, tolong segera diperbaiki sebelum ada korban",
+}
+
+func BenchmarkClassify(b *testing.B) {
+	c := classifier(b)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		c.Classify(benchTexts[i%len(benchTexts)], "id", false)
+		i++
+	}
+}

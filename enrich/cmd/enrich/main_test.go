@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func command(in string, args ...string) (code int, out, errOut string) {
+	var o, e strings.Builder
+	code = start(args, strings.NewReader(in), &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestClassifyKeepsOrderAndIDs(t *testing.T) {
+	var in strings.Builder
+	for n := range 500 {
+		fmt.Fprintf(&in, `{"id":%d,"text":"Buka jam berapa %d?","lang":"id"}`+"\n", n, n)
+	}
+	in.WriteString(`{"id":"last","text":"tanpa baris baru"}`)
+	code, out, errOut := command(in.String(), "classify")
+	if code != 0 || errOut != "" {
+		t.Fatalf("exit %d, %s", code, errOut)
+	}
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if len(lines) != 501 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	for n, line := range lines {
+		var a struct {
+			ID        any    `json:"id"`
+			Sentiment string `json:"sentiment"`
+		}
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprint(n)
+		if n == 500 {
+			want = "last"
+		}
+		if fmt.Sprint(a.ID) != want || a.Sentiment == "" {
+			t.Fatalf("line %d: %s", n+1, line)
+		}
+	}
+}
+
+func TestBadLinesAreNamedAndTheRestGoesOn(t *testing.T) {
+	in := "\ufeff" + `{"id":"a","text":"halo"}
+not json
+
+{"text":"no id"}
+{"id":"b"}
+{"id":"c","text":5}
+{"id":{},"text":"x"}
+{"id":"d","text":"bytes ` + "\xff" + `"}
+{"id":null,"text":"x"}
+{"id":"e","text":""}
+`
+	code, out, errOut := command(in, "classify")
+	if code != 1 {
+		t.Errorf("exit %d, want 1", code)
+	}
+	if n := strings.Count(out, "\n"); n != 2 || !strings.Contains(out, `"id":"a"`) || !strings.Contains(out, `"id":"e"`) {
+		t.Errorf("output: %s", out)
+	}
+	for _, part := range []string{"line 2: not a JSON object", "line 4: id is missing", "line 5: text is missing", "line 6: not a JSON object", "line 7: id is neither", "line 8: not UTF-8", "line 9: id is missing", "7 of the lines"} {
+		if !strings.Contains(errOut, part) {
+			t.Errorf("the errors lack %q:\n%s", part, errOut)
+		}
+	}
+}
+
+func TestClassifyFiles(t *testing.T) {
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl")
+	if err := os.WriteFile(in, []byte(`{"id":1,"text":"Jadwal layanan hari ini"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errOut := command("", "classify", "--input", in, "--output", out, "--outbound"); code != 0 {
+		t.Fatal(errOut)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), `"content_function":"informative"`) {
+		t.Errorf("%s", b)
+	}
+	if code, _, errOut := command("", "classify", "--input", filepath.Join(dir, "absent")); code != 1 || !strings.Contains(errOut, "opening the input") {
+		t.Errorf("exit %d, %s", code, errOut)
+	}
+}
+
+func TestOverlongLine(t *testing.T) {
+	in := `{"id":1,"text":"` + strings.Repeat("x", maxLineBytes) + `"}` + "\n" + `{"id":2,"text":"halo"}` + "\n"
+	code, out, errOut := command(in, "classify")
+	if code != 1 || !strings.Contains(errOut, "line 1: longer than") || !strings.Contains(out, `"id":2`) {
+		t.Errorf("exit %d, %s, %.200s", code, errOut, out)
+	}
+}
+
+func TestEvaluateFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "labelled.csv")
+	if err := os.WriteFile(path, []byte("isi,kelas\nBuka jam berapa min?,neutral\n\"Pelayanan buruk, kecewa\",negative\nTerima kasih pelayanannya ramah dan cepat,Positive\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := command("", "evaluate", "--file", path, "--text-column", "isi", "--label-column", "kelas")
+	if code != 0 || !strings.Contains(out, "n 3   macro-F1 1.000") || !strings.Contains(out, "confusion") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+	if code, _, errOut := command("", "evaluate", "--file", path); code != 1 || !strings.Contains(errOut, `no column "text"`) {
+		t.Errorf("exit %d, %s", code, errOut)
+	}
+}
+
+func TestVersionAndBadCommandLines(t *testing.T) {
+	if code, out, _ := command("", "--version"); code != 0 || !strings.HasPrefix(out, "enrich, model ") {
+		t.Errorf("exit %d, %s", code, out)
+	}
+	if code, _, errOut := command("", "train", "--seq", "2000", "--data", t.TempDir(), "--out", t.TempDir()); code != 1 || !strings.Contains(errOut, "1 to 1023") {
+		t.Errorf("exit %d, %s", code, errOut)
+	}
+	if code, _, _ := command("", "nonsense"); code != 2 {
+		t.Errorf("exit %d, want 2", code)
+	}
+}

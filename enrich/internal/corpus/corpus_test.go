@@ -1,0 +1,172 @@
+package corpus_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/dwiarah/dwiarah/enrich/codebook"
+	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
+	"github.com/dwiarah/dwiarah/enrich/internal/risk"
+	"github.com/dwiarah/dwiarah/enrich/internal/text"
+)
+
+func tags(t testing.TB) []string {
+	t.Helper()
+	a, err := text.NewAnalyzer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := risk.Read(codebook.Files, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(table.Names(), risk.None)
+}
+
+func book(t testing.TB) *corpus.CodeBook {
+	t.Helper()
+	b, err := corpus.ReadCodeBook(codebook.Files, tags(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestCodeBookIsVariedEnough(t *testing.T) {
+	n := book(t).Templates()
+	for _, tag := range tags(t) {
+		if n[tag] < 40 {
+			t.Errorf("tag %s has %d templates, want 40 or more", tag, n[tag])
+		}
+	}
+}
+
+func TestNoFamilyIsOnBothSides(t *testing.T) {
+	b := book(t)
+	trained := map[string]bool{}
+	for _, e := range b.Training(1) {
+		trained[e.Group] = true
+	}
+	held := map[string]map[string]bool{}
+	for _, e := range b.HeldOut(1) {
+		if trained[e.Group] {
+			t.Errorf("family %s trains and measures", e.Group)
+		}
+		tag := risk.None
+		if len(e.Risk) > 0 {
+			tag = e.Risk[0]
+		}
+		if held[tag] == nil {
+			held[tag] = map[string]bool{}
+		}
+		held[tag][e.Group] = true
+	}
+	for _, tag := range tags(t) {
+		if len(held[tag]) < 2 {
+			t.Errorf("tag %s has %d held-out families, want 2 or more", tag, len(held[tag]))
+		}
+	}
+}
+
+func TestTemplatesAreNotCopiedAcross(t *testing.T) {
+	b := book(t)
+	near := corpus.NewNearCopies(b.Lines(false))
+	for _, line := range b.Lines(true) {
+		if near.Copied(line) {
+			t.Errorf("a held-out template is a near-copy of a training template: %q", line)
+		}
+	}
+}
+
+func TestExpansionIsSeeded(t *testing.T) {
+	b := book(t)
+	if fmt.Sprint(b.Training(1)) != fmt.Sprint(b.Training(1)) {
+		t.Error("one seed gives two expansions")
+	}
+	if fmt.Sprint(b.Training(1)) == fmt.Sprint(b.Training(2)) {
+		t.Error("two seeds give one expansion")
+	}
+}
+
+func TestNoRealPersonalDataInTheCodeBook(t *testing.T) {
+	for _, e := range append(book(t).Training(1), book(t).HeldOut(1)...) {
+		digits := 0
+		for _, r := range e.Text {
+			if r >= '0' && r <= '9' {
+				digits++
+			} else if r != '-' {
+				digits = 0
+			}
+			if digits >= 9 {
+				t.Errorf("a number as long as a phone's in %q", e.Text)
+				break
+			}
+		}
+	}
+}
+
+func TestBadCodeBookNamesEveryFault(t *testing.T) {
+	files := fstest.MapFS{
+		"slots.yaml": {Data: []byte("a: [x]\n")},
+		"families/x.yaml": {Data: []byte(`families:
+  - {family: one, tag: nonsense, sentiment: sad, texts: "{b}"}
+  - {family: one, tag: none, sentiment: neutral, function: funny, texts: ""}
+`)},
+	}
+	_, err := corpus.ReadCodeBook(files, []string{"none"})
+	if err == nil {
+		t.Fatal("want an error")
+	}
+	for _, part := range []string{`tag is "nonsense"`, `sentiment is "sad"`, "slot {b}", "not unique", `function is "funny"`, "has no texts"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error lacks %q: %v", part, err)
+		}
+	}
+}
+
+func TestNearCopies(t *testing.T) {
+	n := corpus.NewNearCopies([]string{"Pelayanan bus DAMRI sangat baik dan tepat waktu", "terima kasih min"})
+	f := func(s string, want bool) {
+		t.Helper()
+		if got := n.Copied(s); got != want {
+			t.Errorf("%q: copied %v, want %v", s, got, want)
+		}
+	}
+	f("pelayanan bus damri sangat baik , dan tepat waktu !", true)
+	f("@user Pelayanan bus damri SANGAT baik dan tepat wkt https://contoh.id", true)
+	f("pelayanan nya bus damri sangat baik dan tepat waktu sekali menurut saya", true)
+	f("Pelayanan kereta kemarin kurang memuaskan penumpang", false)
+	f("terima kasih min", false)
+	f("", false)
+}
+
+// SharedData returns the folder of the data sets, which are not part of the project.
+func sharedData(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("DWIARAH_SHARED_DATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "..", "shared", "data")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "sentiment")); err != nil {
+		t.Skipf("the data sets are not at hand: set DWIARAH_SHARED_DATA to their folder (%v)", err)
+	}
+	return dir
+}
+
+func TestSetsAreRead(t *testing.T) {
+	dir := sharedData(t)
+	for _, s := range append(corpus.TrainingSets(), corpus.ValidationSets()...) {
+		examples, err := s.Read(dir)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if len(examples) < 90 {
+			t.Errorf("%s has %d rows", s.Name, len(examples))
+		}
+	}
+}
