@@ -128,3 +128,14 @@ const (
 	GapBudget = "budget"
 	GapAuth   = "auth"
 )
+
+// What a Visibility says of a message or an author, and why something is hidden.
+const (
+	VisibilityHidden  = "hidden"
+	VisibilityShown   = "shown"
+	VisibilityDeleted = "deleted"
+
+	HiddenSuspended = "suspended"
+	HiddenProtected = "protected"
+	HiddenWithheld  = "withheld"
+)

@@ -59,6 +59,9 @@ func records() map[string]wire {
 		"snapshot": &event.LedgerEntry{Entry: &event.LedgerEntry_Snapshot{Snapshot: &event.AccountSnapshot{
 			Institution: "dinas-contoh", Platform: "x", Account: "dinascontoh", ObservedAtMs: 4, Followers: ptr[int64](5),
 		}}},
+		"visibility": &event.LedgerEntry{Entry: &event.LedgerEntry_Visibility{Visibility: &event.Visibility{
+			Institution: "dinas-contoh", Platform: "x", MessageKey: bytes.Repeat([]byte{7}, 16), State: "hidden", Reason: "withheld", AtMs: 6,
+		}}},
 	}
 }
 

@@ -839,13 +839,14 @@ func (x *Header) GetValue() []byte {
 	return nil
 }
 
-// LedgerEntry is what ingest knows beside messages: how far each connector is complete, and the accounts' sizes.
+// LedgerEntry is what ingest knows beside messages: how far each connector is complete, the accounts' sizes, and what may no longer be shown.
 type LedgerEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Entry:
 	//
 	//	*LedgerEntry_Coverage
 	//	*LedgerEntry_Snapshot
+	//	*LedgerEntry_Visibility
 	Entry         isLedgerEntry_Entry `protobuf_oneof:"entry"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -906,6 +907,15 @@ func (x *LedgerEntry) GetSnapshot() *AccountSnapshot {
 	return nil
 }
 
+func (x *LedgerEntry) GetVisibility() *Visibility {
+	if x != nil {
+		if x, ok := x.Entry.(*LedgerEntry_Visibility); ok {
+			return x.Visibility
+		}
+	}
+	return nil
+}
+
 type isLedgerEntry_Entry interface {
 	isLedgerEntry_Entry()
 }
@@ -918,9 +928,15 @@ type LedgerEntry_Snapshot struct {
 	Snapshot *AccountSnapshot `protobuf:"bytes,2,opt,name=snapshot,proto3,oneof"`
 }
 
+type LedgerEntry_Visibility struct {
+	Visibility *Visibility `protobuf:"bytes,3,opt,name=visibility,proto3,oneof"`
+}
+
 func (*LedgerEntry_Coverage) isLedgerEntry_Entry() {}
 
 func (*LedgerEntry_Snapshot) isLedgerEntry_Entry() {}
+
+func (*LedgerEntry_Visibility) isLedgerEntry_Entry() {}
 
 // Coverage says that a connector is known complete from since to until, or that this stretch is a gap.
 type Coverage struct {
@@ -1109,6 +1125,104 @@ func (x *AccountSnapshot) GetPosts() int64 {
 	return 0
 }
 
+// Visibility says that a message, or everything by one author, is to be hidden (which can be undone), shown again, or deleted (which cannot: a message's
+// deletion is a Message with deleted_at, so only an author's stands here). Of several about one subject the latest at_ms counts; deleted beats all.
+type Visibility struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Institution string                 `protobuf:"bytes,1,opt,name=institution,proto3" json:"institution,omitempty"`
+	Platform    string                 `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"`
+	// The subject: exactly one of the two.
+	MessageKey []byte `protobuf:"bytes,3,opt,name=message_key,json=messageKey,proto3" json:"message_key,omitempty"`
+	AuthorKey  string `protobuf:"bytes,4,opt,name=author_key,json=authorKey,proto3" json:"author_key,omitempty"`
+	// hidden, shown or deleted
+	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	// Why hidden: suspended, protected or withheld; empty otherwise.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The platform's time of the change where it tells it, else the time at which it was observed.
+	AtMs          int64 `protobuf:"varint,7,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Visibility) Reset() {
+	*x = Visibility{}
+	mi := &file_dwiarah_event_v1_event_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Visibility) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Visibility) ProtoMessage() {}
+
+func (x *Visibility) ProtoReflect() protoreflect.Message {
+	mi := &file_dwiarah_event_v1_event_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Visibility.ProtoReflect.Descriptor instead.
+func (*Visibility) Descriptor() ([]byte, []int) {
+	return file_dwiarah_event_v1_event_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Visibility) GetInstitution() string {
+	if x != nil {
+		return x.Institution
+	}
+	return ""
+}
+
+func (x *Visibility) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *Visibility) GetMessageKey() []byte {
+	if x != nil {
+		return x.MessageKey
+	}
+	return nil
+}
+
+func (x *Visibility) GetAuthorKey() string {
+	if x != nil {
+		return x.AuthorKey
+	}
+	return ""
+}
+
+func (x *Visibility) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Visibility) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Visibility) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 var File_dwiarah_event_v1_event_proto protoreflect.FileDescriptor
 
 const file_dwiarah_event_v1_event_proto_rawDesc = "" +
@@ -1209,10 +1323,13 @@ const file_dwiarah_event_v1_event_proto_rawDesc = "" +
 	"\x03key\x18\v \x01(\fR\x03key\"0\n" +
 	"\x06Header\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\x91\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\xd1\x01\n" +
 	"\vLedgerEntry\x128\n" +
 	"\bcoverage\x18\x01 \x01(\v2\x1a.dwiarah.event.v1.CoverageH\x00R\bcoverage\x12?\n" +
-	"\bsnapshot\x18\x02 \x01(\v2!.dwiarah.event.v1.AccountSnapshotH\x00R\bsnapshotB\a\n" +
+	"\bsnapshot\x18\x02 \x01(\v2!.dwiarah.event.v1.AccountSnapshotH\x00R\bsnapshot\x12>\n" +
+	"\n" +
+	"visibility\x18\x03 \x01(\v2\x1c.dwiarah.event.v1.VisibilityH\x00R\n" +
+	"visibilityB\a\n" +
 	"\x05entry\"\xd6\x01\n" +
 	"\bCoverage\x12\x1c\n" +
 	"\tconnector\x18\x01 \x01(\tR\tconnector\x12 \n" +
@@ -1234,7 +1351,18 @@ const file_dwiarah_event_v1_event_proto_rawDesc = "" +
 	"_followersB\f\n" +
 	"\n" +
 	"_followingB\b\n" +
-	"\x06_posts*;\n" +
+	"\x06_posts\"\xcd\x01\n" +
+	"\n" +
+	"Visibility\x12 \n" +
+	"\vinstitution\x18\x01 \x01(\tR\vinstitution\x12\x1a\n" +
+	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x1f\n" +
+	"\vmessage_key\x18\x03 \x01(\fR\n" +
+	"messageKey\x12\x1d\n" +
+	"\n" +
+	"author_key\x18\x04 \x01(\tR\tauthorKey\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x13\n" +
+	"\x05at_ms\x18\a \x01(\x03R\x04atMs*;\n" +
 	"\x05Known\x12\x15\n" +
 	"\x11KNOWN_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bKNOWN_NO\x10\x01\x12\r\n" +
@@ -1253,7 +1381,7 @@ func file_dwiarah_event_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_dwiarah_event_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_dwiarah_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_dwiarah_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_dwiarah_event_v1_event_proto_goTypes = []any{
 	(Known)(0),              // 0: dwiarah.event.v1.Known
 	(*Message)(nil),         // 1: dwiarah.event.v1.Message
@@ -1265,20 +1393,22 @@ var file_dwiarah_event_v1_event_proto_goTypes = []any{
 	(*LedgerEntry)(nil),     // 7: dwiarah.event.v1.LedgerEntry
 	(*Coverage)(nil),        // 8: dwiarah.event.v1.Coverage
 	(*AccountSnapshot)(nil), // 9: dwiarah.event.v1.AccountSnapshot
+	(*Visibility)(nil),      // 10: dwiarah.event.v1.Visibility
 }
 var file_dwiarah_event_v1_event_proto_depIdxs = []int32{
-	0, // 0: dwiarah.event.v1.Message.parent_is_account:type_name -> dwiarah.event.v1.Known
-	3, // 1: dwiarah.event.v1.Enrichment.risk_p:type_name -> dwiarah.event.v1.TagProbability
-	1, // 2: dwiarah.event.v1.Enriched.message:type_name -> dwiarah.event.v1.Message
-	2, // 3: dwiarah.event.v1.Enriched.enrichment:type_name -> dwiarah.event.v1.Enrichment
-	6, // 4: dwiarah.event.v1.DeadLetter.headers:type_name -> dwiarah.event.v1.Header
-	8, // 5: dwiarah.event.v1.LedgerEntry.coverage:type_name -> dwiarah.event.v1.Coverage
-	9, // 6: dwiarah.event.v1.LedgerEntry.snapshot:type_name -> dwiarah.event.v1.AccountSnapshot
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	0,  // 0: dwiarah.event.v1.Message.parent_is_account:type_name -> dwiarah.event.v1.Known
+	3,  // 1: dwiarah.event.v1.Enrichment.risk_p:type_name -> dwiarah.event.v1.TagProbability
+	1,  // 2: dwiarah.event.v1.Enriched.message:type_name -> dwiarah.event.v1.Message
+	2,  // 3: dwiarah.event.v1.Enriched.enrichment:type_name -> dwiarah.event.v1.Enrichment
+	6,  // 4: dwiarah.event.v1.DeadLetter.headers:type_name -> dwiarah.event.v1.Header
+	8,  // 5: dwiarah.event.v1.LedgerEntry.coverage:type_name -> dwiarah.event.v1.Coverage
+	9,  // 6: dwiarah.event.v1.LedgerEntry.snapshot:type_name -> dwiarah.event.v1.AccountSnapshot
+	10, // 7: dwiarah.event.v1.LedgerEntry.visibility:type_name -> dwiarah.event.v1.Visibility
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_dwiarah_event_v1_event_proto_init() }
@@ -1291,6 +1421,7 @@ func file_dwiarah_event_v1_event_proto_init() {
 	file_dwiarah_event_v1_event_proto_msgTypes[6].OneofWrappers = []any{
 		(*LedgerEntry_Coverage)(nil),
 		(*LedgerEntry_Snapshot)(nil),
+		(*LedgerEntry_Visibility)(nil),
 	}
 	file_dwiarah_event_v1_event_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
@@ -1299,7 +1430,7 @@ func file_dwiarah_event_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dwiarah_event_v1_event_proto_rawDesc), len(file_dwiarah_event_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
