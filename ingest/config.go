@@ -16,9 +16,9 @@ import (
 )
 
 // platforms are the live sources, by platform. A new one is a line here.
-func platforms() map[string]source.Factory {
-	return map[string]source.Factory{
-		schemas.PlatformMastodon: mastodon.New,
+func platforms() map[string]source.Platform {
+	return map[string]source.Platform{
+		schemas.PlatformMastodon: mastodon.Platform(),
 	}
 }
 
@@ -81,8 +81,12 @@ const (
 // Validate reports every bad value; what needs the institutions file is checked by New.
 func (s Source) Validate(report config.Report) {
 	known := platforms()
-	if _, ok := known[s.Platform]; !ok {
+	platform, ok := known[s.Platform]
+	if !ok {
 		report("platform", s.Platform, "one of "+strings.Join(sorted(known), ", "))
+	}
+	if ok {
+		decodeSettings(platform, s.Settings, report)
 	}
 	if s.Account == "" {
 		report("account", "", "the handle or id of an account of the institutions file")
@@ -101,6 +105,21 @@ func (s Source) Validate(report config.Report) {
 	if s.Recheck < 0 || s.Recheck.Std() > maxRecheck {
 		report("recheck", s.Recheck.Std().String(), fmt.Sprintf("0 for the default, %s, up to %s", config.Duration(source.DefaultRecheck), config.Duration(maxRecheck)))
 	}
+}
+
+// decodeSettings returns the platform's settings with the configured values over their defaults; nil where the platform has none.
+func decodeSettings(platform source.Platform, written config.Group, report config.Report) any {
+	if platform.Settings == nil {
+		if len(written) > 0 {
+			report("settings", config.Written("given"), "nothing: the platform has no settings of its own")
+		}
+		return nil
+	}
+	settings := platform.Settings()
+	written.Decode(settings, func(key string, value any, allowed string) {
+		report(strings.TrimSuffix("settings."+key, "."), value, allowed)
+	})
+	return settings
 }
 
 func sorted[V any](m map[string]V) []string {

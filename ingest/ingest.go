@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/budget"
 	"github.com/dwiarah/dwiarah/ingest/internal/identity"
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
@@ -75,9 +76,10 @@ func feeds(cfg Config, directory *institutions.Directory, log *slog.Logger) ([]p
 	var all []poll.Feed
 	var problems []error
 	seen := map[string]bool{}
+	purses := budget.NewPurses(filepath.Join(cfg.StateDir, "budgets"), time.Now)
 	for n, s := range cfg.Sources {
 		at := fmt.Sprintf("sources[%d]", n)
-		f, err := feed(source.Config(s).WithDefaults(), directory, log)
+		f, err := feed(source.Config(s).WithDefaults(), directory, purses, log)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s.%w", at, err))
 			continue
@@ -92,8 +94,8 @@ func feeds(cfg Config, directory *institutions.Directory, log *slog.Logger) ([]p
 	return all, errors.Join(problems...)
 }
 
-func feed(cfg source.Config, directory *institutions.Directory, log *slog.Logger) (poll.Feed, error) {
-	factory, known := platforms()[cfg.Platform]
+func feed(cfg source.Config, directory *institutions.Directory, purses *budget.Purses, log *slog.Logger) (poll.Feed, error) {
+	platform, known := platforms()[cfg.Platform]
 	if !known {
 		return poll.Feed{}, fmt.Errorf("platform: %q; allowed: one of %s", cfg.Platform, strings.Join(sorted(platforms()), ", "))
 	}
@@ -105,8 +107,16 @@ func feed(cfg source.Config, directory *institutions.Directory, log *slog.Logger
 	if err != nil {
 		return poll.Feed{}, fmt.Errorf("schedule: %q: %w", cfg.Schedule, err)
 	}
-	src, err := factory(source.Environment{
+	var wrong []error
+	settings := decodeSettings(platform, cfg.Settings, func(key string, value any, allowed string) {
+		wrong = append(wrong, fmt.Errorf("%s: %v; allowed: %s", key, value, allowed))
+	})
+	if err := errors.Join(wrong...); err != nil {
+		return poll.Feed{}, err
+	}
+	src, err := platform.New(source.Environment{
 		Config: cfg, Account: source.Account{Institution: institution, Account: account}, Directory: directory, Log: log, Now: time.Now,
+		Settings: settings, Purses: purses, Known: func(string) (source.Known, bool) { return source.Known{}, false },
 	})
 	if err != nil {
 		return poll.Feed{}, err

@@ -38,16 +38,16 @@ type Source struct {
 	log       *slog.Logger
 }
 
-// New makes a source that has called nobody yet.
-func New(env source.Environment) (source.Source, error) {
-	return newSource(env)
+// Platform is what the registry of package ingest takes.
+func Platform() source.Platform {
+	return source.Platform{New: func(env source.Environment) (source.Source, error) { return newSource(env) }}
 }
 
 func newSource(env source.Environment) (*Source, error) {
 	if env.Config.Token.IsZero() {
 		return nil, errors.New(`token: missing; allowed: "file:PATH" or "env:NAME" of an access token of the account with the scope read`)
 	}
-	client, err := web.NewClient(env.Config.BaseURL, env.Config.Token.Reveal(), web.NewBudget(callsPerWindow, window, env.Now), env.Config.AllowPrivate)
+	client, err := web.NewClient(env.Config.BaseURL, env.Config.Token.Reveal(), web.NewBudget(callsPerWindow, window, env.Now, nil), env.Config.AllowPrivate)
 	if err != nil {
 		return nil, err
 	}

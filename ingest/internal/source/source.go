@@ -1,4 +1,4 @@
-// Package source is what every live platform provides. A new platform is one package with a Factory and one line in the registry of package ingest.
+// Package source is what every live platform provides. A new platform is one package with a Platform and one line in the registry of package ingest.
 package source
 
 import (
@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"time"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/budget"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
@@ -15,7 +18,7 @@ import (
 
 // Config configures the source of one official account. The fields mean the same for every platform; a platform ignores those that it has no use for.
 type Config struct {
-	// Platform chooses the source: mastodon.
+	// Platform chooses the source: mastodon, bluesky and so on.
 	Platform string `koanf:"platform"`
 	// Account is the official account's handle or id, as institutions.yaml has it.
 	Account string `koanf:"account"`
@@ -27,12 +30,14 @@ type Config struct {
 	Schedule string `koanf:"schedule"`
 	// PageCap is how many pages of one feed one poll reads at most; 0 means 50.
 	PageCap int `koanf:"page_cap"`
-	// Recheck is how long a message is read again now and then, to see its edits and its deletion; 0 means 168h.
+	// Recheck is how long a message is known, to see its edits and its deletion; 0 means 168h.
 	Recheck config.Duration `koanf:"recheck"`
-	// RecheckPerPoll is how many known messages one poll reads again at most; 0 means 20.
+	// RecheckPerPoll is how many known messages are read again after one poll at most; 0 means 20.
 	RecheckPerPoll int `koanf:"recheck_per_poll"`
 	// AllowPrivate allows a base_url on this machine or in a private network, and one without TLS.
 	AllowPrivate bool `koanf:"allow_private"`
+	// Settings are the platform's own; its Platform says which there are.
+	Settings config.Group `koanf:"settings"`
 }
 
 // Defaults of Config.
@@ -74,6 +79,20 @@ type Environment struct {
 	Log       *slog.Logger
 	// Now is the clock.
 	Now func() time.Time
+	// Settings is what the Platform's Settings returned, with the configuration's values in it; nil where it has none.
+	Settings any
+	// Purses hold what may be spent, for calls that cost money or units a day; sources that share an account of the platform share one.
+	Purses *budget.Purses
+	// Known finds a message that was read before and is still kept for its re-read, by its message id.
+	Known func(messageID string) (Known, bool)
+}
+
+// Platform is what a platform's package gives to the registry of package ingest.
+type Platform struct {
+	New Factory
+	// Settings returns a pointer to a struct of the platform's own settings (koanf tags, a Validate where values can be wrong) that holds their defaults; nil
+	// where there are none.
+	Settings func() any
 }
 
 // Factory makes a source that has called nobody yet. The error names what is wrong with the configuration.
@@ -92,6 +111,96 @@ type Source interface {
 	Check(ctx context.Context) error
 }
 
+// Streamer is a source that the platform can also push to. Where a source is one, its stream is followed instead of polling, and polled on schedule
+// whenever the stream is down.
+type Streamer interface {
+	// Stream follows the push until ctx ends or the stream breaks; the error says why, as that of Poll. The cursor is the one of Poll. A stream that the
+	// platform does not resume by itself has to read, once it is connected, what came since the cursor, so that nothing lies between. It emits a page
+	// with CompleteUntil at least once a minute while the platform is alive: that is how silence is told from a dead connection. Recheck may be called meanwhile.
+	Stream(ctx context.Context, cursor json.RawMessage, emit Emit) error
+}
+
+// Rechecker is a source that can read known messages again. Package recheck decides which, and when.
+type Rechecker interface {
+	// Rechecks says how.
+	Rechecks() Rechecks
+	// Recheck reads messages again and returns a finding for each, in their order; State Unknown stands for one that could not be read. After an error the
+	// findings before it count. It is never called by two at a time, but beside Poll and Stream.
+	Recheck(ctx context.Context, known []Known) ([]Finding, error)
+}
+
+// Rechecks is how a source re-reads.
+type Rechecks struct {
+	// Batch is how many messages one call of the platform takes.
+	Batch int
+	// Spare tells that re-reads cost nothing but calls: then messages of the last day are read again when there is room, without being due.
+	Spare bool
+}
+
+// Known is what is kept of a message in order to see it change or go: who and when, no text and no address.
+type Known struct {
+	Message schemas.Message
+	// RepliesRead is how many replies the message had when those below it were last read.
+	RepliesRead int64
+}
+
+// State is what a re-read has found.
+type State string
+
+const (
+	// Unknown: the re-read failed, or cannot tell. It changes nothing.
+	Unknown State = "unknown"
+	// Present: the message is there; Finding.Item holds it where it was edited or its counts have moved.
+	Present State = "present"
+	// Missing: the platform says that there is no such message, and cannot say whether it was deleted. Twice at least five minutes apart means deleted.
+	Missing State = "missing"
+	// Deleted: the platform says that the message or its author's account was deleted, for good.
+	Deleted State = "deleted"
+	// Hidden: suspended, protected or withheld; it may come back.
+	Hidden State = "hidden"
+)
+
+// Finding is what a re-read of one message has found.
+type Finding struct {
+	State State
+	// Item is the message as it now is; nil where nothing has changed.
+	Item *Item
+	// Late are messages below it that were not known.
+	Late []Item
+	// RepliesRead goes into Known.
+	RepliesRead int64
+	// Reason of Hidden: one of the reasons in package schemas.
+	Reason string
+	// At is when it happened, where the platform tells; else zero.
+	At time.Time
+}
+
+// Receiver is a source that takes deliveries by webhook.
+type Receiver interface {
+	// Verify checks a delivery's signature over its raw body, in constant time. An error refuses it.
+	Verify(header http.Header, body []byte) error
+	// Receive reads a verified delivery, which is on disk already and will come again until Receive returns nil. What is not of this account is left alone.
+	Receive(ctx context.Context, body []byte, emit Emit) error
+}
+
+// Handshaker is a Receiver whose platform asks for a proof before it delivers.
+type Handshaker interface {
+	// Handshake answers the platform's question with the body to send, or refuses it.
+	Handshake(query url.Values) (answer string, err error)
+}
+
+// Budgeted is a source that can say what is left of its budgets.
+type Budgeted interface {
+	Budget() []budget.Line
+}
+
+// Shared is a source that shares a budget with others. Of those that are due together, the one that was complete longest ago is served first, and each
+// waits for the one before it.
+type Shared interface {
+	// SharedBudget names the budget; empty for one of its own.
+	SharedBudget() string
+}
+
 // Emit takes a page.
 type Emit func(ctx context.Context, page Page) error
 
@@ -100,6 +209,8 @@ type Page struct {
 	Items []Item
 	// Dropped are items that were left out on purpose.
 	Dropped map[schemas.DropReason]int64
+	// Visible is what may no longer be shown, or may be again.
+	Visible []Visibility
 	// Size of the account, where the page tells it.
 	Size *Size
 	// Cursor is where to go on after this page; nil leaves it where it is.
@@ -114,6 +225,14 @@ type Item struct {
 	Err     *schemas.FieldError
 	// Original is the item as it came, for the dead letter.
 	Original []byte
+}
+
+// Visibility says that a message or everything by an author is hidden, shown again, or (an author only) deleted. A message's deletion is an Item with
+// DeletedAt.
+type Visibility struct {
+	MessageID, AuthorID string // exactly one
+	State, Reason       string // as in package schemas
+	At                  time.Time
 }
 
 // Size is how large an account is.

@@ -46,7 +46,7 @@ func TestParseRetryAfter(t *testing.T) {
 
 func TestBudgetBelievesTheAnswers(t *testing.T) {
 	now := noon
-	b := NewBudget(300, 5*time.Minute, func() time.Time { return now })
+	b := NewBudget(300, 5*time.Minute, func() time.Time { return now }, nil)
 	for n := range 60 { // the burst
 		if err := b.Wait(t.Context(), 0); err != nil {
 			t.Fatalf("call %d: %v", n, err)
@@ -78,15 +78,15 @@ func TestBudgetBelievesTheAnswers(t *testing.T) {
 	if err := b.Wait(t.Context(), 0); err != nil {
 		t.Errorf("of the last two: %v", err)
 	}
-	if err := b.Wait(t.Context(), 0); err == nil || b.Remaining() != 2 {
-		t.Errorf("two calls a minute were one after the other; %d left", b.Remaining())
+	if err := b.Wait(t.Context(), 0); err == nil || b.Line().Left != 2 {
+		t.Errorf("two calls a minute were one after the other; %d left", b.Line().Left)
 	}
 }
 
 func TestNewClientRefuses(t *testing.T) {
 	f := func(base string, private, good bool) {
 		t.Helper()
-		c, err := NewClient(base, "", NewBudget(1, time.Second, time.Now), private)
+		c, err := NewClient(base, "", NewBudget(1, time.Second, time.Now, nil), private)
 		if (err == nil) != good {
 			t.Errorf("%s, private %v: %v", base, private, err)
 		}
@@ -108,7 +108,7 @@ func TestPrivateAddressesAreRefusedAfterResolving(t *testing.T) {
 	called := false
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
 	defer server.Close()
-	c, err := NewClient(strings.Replace(server.URL, "127.0.0.1", "localhost", 1), "secret", NewBudget(100, time.Second, time.Now), false)
+	c, err := NewClient(strings.Replace(server.URL, "127.0.0.1", "localhost", 1), "secret", NewBudget(100, time.Second, time.Now, nil), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -406,3 +406,43 @@ func FuzzLoad(f *testing.F) {
 		_ = config.Load(path, defaults(), config.WithEnviron(nil)) // whatever it says, it must not panic
 	})
 }
+
+type inner struct {
+	Limit int             `koanf:"limit"`
+	Token config.Secret   `koanf:"token"`
+	Every config.Duration `koanf:"every"`
+}
+
+func (i inner) Validate(report config.Report) {
+	if i.Limit > 10 {
+		report("limit", i.Limit, "at most 10")
+	}
+}
+
+// TestGroup: a group is kept as it is written, and decoded as strictly as the rest by whoever knows it.
+func TestGroup(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte("own: {limit: 20, token: geheim, lmit: 1, every: soon}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Own config.Group `koanf:"own"`
+	}
+	if err := config.Load(path, &got); err != nil {
+		t.Fatal(err)
+	}
+	settings := inner{Limit: 1}
+	var lines []string
+	got.Own.Decode(&settings, func(key string, value any, allowed string) {
+		lines = append(lines, fmt.Sprintf("%s: %v: %s", key, value, allowed))
+	})
+	all := strings.Join(lines, "\n")
+	for _, part := range []string{"limit: 20: at most 10", "lmit: unknown: did you mean limit?", "every: \"soon\"", "token: : \"file:PATH\""} {
+		if !strings.Contains(all, part) {
+			t.Errorf("%q is not in\n%s", part, all)
+		}
+	}
+	if strings.Contains(all, "geheim") || len(lines) != 4 {
+		t.Errorf("%d lines\n%s", len(lines), all)
+	}
+}

@@ -58,6 +58,15 @@ func (d *decoder) value(root reflect.Type, dst reflect.Value, place string, raw 
 		}
 		return
 	}
+	if dst.Type() == groupType {
+		entries, ok := raw.(map[string]any)
+		if raw != nil && !ok {
+			d.report(place, show(raw), allowedFor(dst.Type()))
+			return
+		}
+		dst.Set(reflect.ValueOf(Group(entries)))
+		return
+	}
 	if u, ok := dst.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		text, _ := scalar(raw) // whatever is no scalar becomes "", which no type here takes
 		if err := u.UnmarshalText([]byte(text)); err != nil {
@@ -208,7 +217,7 @@ func (d *decoder) validate(v reflect.Value, place string) {
 			}
 		})
 	}
-	if v.Type() == secretType {
+	if v.Type() == secretType || v.Type() == groupType {
 		return
 	}
 	switch v.Kind() {

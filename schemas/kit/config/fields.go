@@ -14,6 +14,7 @@ var (
 	secretType      = reflect.TypeFor[Secret]()
 	levelType       = reflect.TypeFor[slog.Level]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+	groupType       = reflect.TypeFor[Group]()
 )
 
 // field is a configurable field of a struct.
@@ -62,7 +63,7 @@ func isGroup(t reflect.Type) bool {
 
 // supported returns an error for a type that Load cannot fill: a mistake of the program, not of its user.
 func supported(t reflect.Type, place string) error {
-	if isLeaf(t) {
+	if isLeaf(t) || t == groupType {
 		return nil
 	}
 	if t == reflect.TypeFor[time.Duration]() {
