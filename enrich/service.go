@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/dwiarah/dwiarah/enrich/internal/database"
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
 	"github.com/dwiarah/dwiarah/enrich/internal/stream"
 	"github.com/dwiarah/dwiarah/schemas"
@@ -17,10 +18,12 @@ import (
 
 // Config is the service's whole configuration, the file of enrich run --config.
 type Config struct {
-	Kafka     KafkaConfig      `koanf:"kafka"`
-	Batch     BatchConfig      `koanf:"batch"`
-	Classify  ClassifyConfig   `koanf:"classify"`
-	Telemetry telemetry.Config `koanf:"telemetry"`
+	Kafka    KafkaConfig    `koanf:"kafka"`
+	Batch    BatchConfig    `koanf:"batch"`
+	Classify ClassifyConfig `koanf:"classify"`
+	// ClickHouse is where labels and old messages are; the service itself does not need it.
+	ClickHouse DatabaseConfig   `koanf:"clickhouse"`
+	Telemetry  telemetry.Config `koanf:"telemetry"`
 }
 
 // KafkaConfig says where Kafka is and as whom to read.
@@ -32,6 +35,9 @@ type KafkaConfig struct {
 	// Drain is how long a batch under way may still take after the end was asked for.
 	Drain config.Duration `koanf:"drain"`
 }
+
+// DatabaseConfig says where ClickHouse is.
+type DatabaseConfig = database.Config
 
 // BatchConfig says when a batch is labelled: at the first limit that is reached.
 type BatchConfig struct {
@@ -52,10 +58,11 @@ func DefaultConfig() Config {
 	t := telemetry.DefaultConfig()
 	t.Listen = "127.0.0.1:9102"
 	return Config{
-		Kafka:     KafkaConfig{Brokers: []string{"127.0.0.1:9092"}, Group: "dwiarah-enrich", Drain: config.Duration(10 * time.Second)},
-		Batch:     BatchConfig{Records: 5_000, Age: config.Duration(100 * time.Millisecond)},
-		Classify:  ClassifyConfig{Timeout: config.Duration(2 * time.Second)},
-		Telemetry: t,
+		Kafka:      KafkaConfig{Brokers: []string{"127.0.0.1:9092"}, Group: "dwiarah-enrich", Drain: config.Duration(10 * time.Second)},
+		Batch:      BatchConfig{Records: 5_000, Age: config.Duration(100 * time.Millisecond)},
+		Classify:   ClassifyConfig{Timeout: config.Duration(2 * time.Second)},
+		ClickHouse: database.DefaultConfig(),
+		Telemetry:  t,
 	}
 }
 

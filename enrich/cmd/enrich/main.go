@@ -18,6 +18,7 @@ type commands struct {
 	Classify classifyCommand  `cmd:"" help:"Label JSON lines of {id, text, lang?}; needs no services."`
 	Train    trainCommand     `cmd:"" help:"Train the model: the same data, code book and seed give the same bytes."`
 	Evaluate evaluateCommand  `cmd:"" help:"Measure the model on labelled texts."`
+	Label    labelCommand     `cmd:"" help:"Labels by people: store them, write them out, say how far annotators agree."`
 	Run      runCommand       `cmd:"" help:"Run the service: label what is in mentions.raw.v1 into mentions.enriched.v1."`
 	Version  kong.VersionFlag `help:"Print the model's version and end."`
 }

@@ -1,0 +1,126 @@
+package label
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Store is the table of labels.
+type Store struct{ conn driver.Conn }
+
+// NewStore returns the table of labels behind conn, whose database is Dwiarah's.
+func NewStore(conn driver.Conn) *Store { return &Store{conn} }
+
+const lookup = `
+SELECT institution, platform, message_id, any(message_key) AS message_key, max(expires_at) AS expires_at
+FROM message_facts
+WHERE institution IN {institutions:Array(String)} AND message_id IN {ids:Array(String)}
+GROUP BY institution, platform, message_id`
+
+// chunk bounds what one statement asks for or inserts.
+const chunk = 2_000
+
+type identity struct{ institution, platform, messageID string }
+
+// Put stores labels; a repeat changes nothing. It returns the places of those whose message is not stored: a label of nothing could never be erased with its message.
+func (s *Store) Put(ctx context.Context, labels []Label) (unknown []int, err error) {
+	for from := 0; from < len(labels); from += chunk {
+		part := labels[from:min(from+chunk, len(labels))]
+		messages, err := s.messages(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		batch, err := s.conn.PrepareBatch(ctx, `INSERT INTO message_labels (institution, head, platform, message_id, annotator, message_key, label, labelled_at, model_version, predicted, p, stratum, weight, expires_at)`)
+		if err != nil {
+			return nil, fmt.Errorf("storing labels: %w", err)
+		}
+		for i := range part {
+			l := &part[i]
+			m, known := messages[identity{l.Institution, l.Platform, l.MessageID}]
+			if !known {
+				unknown = append(unknown, from+i)
+				continue
+			}
+			if err := batch.Append(l.Institution, l.Head, l.Platform, l.MessageID, l.Annotator, m.key, l.Label, l.LabelledAt, l.ModelVersion, l.Predicted, l.P, l.Stratum, l.Weight, m.expiresAt); err != nil {
+				return nil, fmt.Errorf("storing labels: %w", err)
+			}
+		}
+		if batch.Rows() == 0 {
+			if err := batch.Abort(); err != nil {
+				return nil, fmt.Errorf("storing labels: %w", err)
+			}
+			continue
+		}
+		if err := batch.Send(); err != nil {
+			return nil, fmt.Errorf("storing labels: %w", err)
+		}
+	}
+	return unknown, nil
+}
+
+// message is what a label takes over from its message.
+type message struct {
+	key       string
+	expiresAt time.Time
+}
+
+func (s *Store) messages(ctx context.Context, labels []Label) (map[identity]message, error) {
+	var institutions, ids []string
+	for i := range labels {
+		institutions = append(institutions, labels[i].Institution)
+		ids = append(ids, labels[i].MessageID)
+	}
+	rows, err := s.conn.Query(ctx, lookup, clickhouse.Named("institutions", institutions), clickhouse.Named("ids", ids))
+	if err != nil {
+		return nil, fmt.Errorf("looking for the labelled messages: %w", err)
+	}
+	defer rows.Close()
+	found := map[identity]message{}
+	for rows.Next() {
+		var i identity
+		var m message
+		if err := rows.Scan(&i.institution, &i.platform, &i.messageID, &m.key, &m.expiresAt); err != nil {
+			return nil, fmt.Errorf("looking for the labelled messages: %w", err)
+		}
+		found[i] = m
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("looking for the labelled messages: %w", err)
+	}
+	return found, nil
+}
+
+// Selection says which labels are meant; an empty field means any.
+type Selection struct{ Institution, Head, Annotator string }
+
+const selected = `
+SELECT institution, platform, message_id, head, label, annotator, labelled_at, model_version, predicted, p, stratum, weight
+FROM message_labels AS l FINAL
+LEFT ANTI JOIN tombstones AS d ON d.institution = l.institution AND d.platform = l.platform AND d.message_key = l.message_key
+WHERE ({institution:String} = '' OR institution = {institution:String}) AND ({head:String} = '' OR head = {head:String}) AND ({annotator:String} = '' OR annotator = {annotator:String})
+ORDER BY institution, head, platform, message_id, annotator`
+
+// All returns the labels that are meant, of messages that were not deleted.
+func (s *Store) All(ctx context.Context, sel Selection) ([]Label, error) {
+	rows, err := s.conn.Query(ctx, selected, clickhouse.Named("institution", sel.Institution), clickhouse.Named("head", sel.Head), clickhouse.Named("annotator", sel.Annotator))
+	if err != nil {
+		return nil, fmt.Errorf("reading labels: %w", err)
+	}
+	defer rows.Close()
+	var out []Label
+	for rows.Next() {
+		var l Label
+		if err := rows.Scan(&l.Institution, &l.Platform, &l.MessageID, &l.Head, &l.Label, &l.Annotator, &l.LabelledAt, &l.ModelVersion, &l.Predicted, &l.P, &l.Stratum, &l.Weight); err != nil {
+			return nil, fmt.Errorf("reading labels: %w", err)
+		}
+		out = append(out, l)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading labels: %w", err)
+	}
+	return out, nil
+}
