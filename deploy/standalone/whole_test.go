@@ -306,7 +306,8 @@ func TestKilledInTheMiddleOfAnImport(t *testing.T) {
 	list, from, to := []string{smp.Key.Institutions[0].ID}, smp.Key.Institutions[0].Periods[0].From, smp.Key.Institutions[0].Periods[0].To
 
 	data := filepath.Join(dir, "killed")
-	for _, point := range []string{"ingest.import.after_ack:2", "sink.after_insert:2"} {
+	// The first insert of the sink, not a later one: how many there are depends on how fast the stages before it are.
+	for _, point := range []string{"ingest.import.after_ack:2", "sink.after_insert"} {
 		cmd := exec.Command(os.Args[0], "up", "--data", data, "--institutions", institutionsFile, "--import", archive,
 			"--exit-when-idle", "--clickhouse", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--page", "127.0.0.1:0")
 		cmd.Env = append(os.Environ(), commandVariable+"=1", "DWIARAH_CRASHPOINT="+point)

@@ -12,6 +12,7 @@ import (
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/dwiarah/dwiarah/schemas"
@@ -193,6 +194,30 @@ func TestSettingsOfAClientChangeNothing(t *testing.T) {
 	set := settingConn{conn, clickhouse.Settings{"join_use_nulls": 1, "transform_null_in": 1, "union_default_mode": "DISTINCT", "max_threads": 1}}
 	if got := everything(t, set, w.institution); got != want {
 		t.Errorf("the views are\n%s\nwith the settings\n%s", want, got)
+	}
+}
+
+// The load is a sum over messages, and does not depend on the order in which they are read, to the last digit.
+func TestLoadDoesNotDependOnTheOrderOfReading(t *testing.T) {
+	conn := migrated(t)
+	random := rand.New(rand.NewPCG(3, 9))
+	s := &scene{world{institution: "load"}}
+	for i := range 4000 {
+		s.add(fmt.Sprint(i), fmt.Sprint("u", i%50), schemas.KindMention, schemas.Inbound, float64(i)/8, mention, func(e *event.Enriched) {
+			e.Message.AuthorFollowers = new(random.Int64N(1_000_000))
+			e.Enrichment.RiskTags, e.Enrichment.RiskSeverity = []string{"non_response"}, 2
+			e.Enrichment.RiskP = []*event.TagProbability{{Tag: "non_response", P: random.Float32()}}
+		})
+	}
+	for part := range slices.Chunk(s.messages, 500) {
+		s.putMessages(t, conn, part)
+	}
+	want := everything(t, conn, s.institution)
+	for _, blocks := range []int{7, 130} {
+		set := settingConn{conn, clickhouse.Settings{"max_threads": 4, "max_block_size": blocks, "preferred_block_size_bytes": 0}}
+		if got := everything(t, set, s.institution); got != want {
+			t.Errorf("read in blocks of %d rows: %s", blocks, cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")))
+		}
 	}
 }
 

@@ -1,9 +1,10 @@
+-- The load is summed as decimals: a sum of floats depends on the order in which parts and threads bring the rows, and a repeat would change its last digit.
 CREATE OR REPLACE VIEW metric_risk AS
 SELECT
     tag AS risk_tag,
     count() AS n,
     max(risk_severity) AS severity_max,
-    sum(risk_weight * risk_p[tag]) AS load,
+    toFloat64(sum(toDecimal128(risk_weight * risk_p[tag], 12))) AS load,
     uniqExact(author_key) AS authors
 FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
 ARRAY JOIN risk_tags AS tag

@@ -1,5 +1,6 @@
 -- Buckets begin at multiples of step_s since the epoch on the institution's own clock, so that steps which divide a day begin at local midnight.
 -- Four sources give their part of a bucket, and the rest of its columns as 0: the exchange by author, the messages, the requests, and the coverage.
+-- The load is a decimal until it is summed, as in metric_risk.
 CREATE OR REPLACE VIEW series_engagement AS
 WITH
     (SELECT ifNull(anyOrNull(utc_offset_s), 0) FROM institution_settings FINAL WHERE institution = {institution:String}) AS offset_s,
@@ -12,7 +13,7 @@ SELECT
     2 * all_matched / nullIf(all_inbound + all_replies, 0) AS reciprocity,
     all_answered / nullIf(all_matured, 0) AS answered_24h,
     all_negative / nullIf(all_labelled, 0) AS negative_share,
-    if(all_inbound = 0, NULL, all_load) AS risk_load,
+    if(all_inbound = 0, NULL, toFloat64(all_load)) AS risk_load,
     all_inbound + all_replies AS n
 FROM
 (
@@ -31,7 +32,7 @@ FROM
     (
         SELECT
             bucket_number, false AS shown, sum(inbound_here) AS own_inbound, sum(replies_here) AS own_replies, sum(least(in_u, out_u)) AS matched,
-            0 AS matured, 0 AS answered, 0 AS labelled, 0 AS negative, 0. AS load
+            0 AS matured, 0 AS answered, 0 AS labelled, 0 AS negative, toDecimal128(0, 12) AS load
         FROM
         (
             SELECT
@@ -53,7 +54,7 @@ FROM
             0 AS matured, 0 AS answered,
             countIf(role = 'addressed' AND sentiment IN ('negative', 'neutral', 'positive')) AS labelled,
             countIf(role = 'addressed' AND sentiment = 'negative') AS negative,
-            sumIf(risk_weight * arraySum(tag -> toFloat64(risk_p[tag]), risk_tags), role = 'addressed') AS load
+            sumIf(toDecimal128(risk_weight * arraySum(tag -> toFloat64(risk_p[tag]), risk_tags), 12), role = 'addressed') AS load
         FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
         WHERE institution = {institution:String} AND deleted_at IS NULL
         GROUP BY bucket_number
@@ -62,14 +63,14 @@ FROM
             intDiv(toUnixTimestamp64Milli(asked_at) + offset_s * 1000, step * 1000) AS bucket_number, false AS shown, 0 AS own_inbound, 0 AS own_replies, 0 AS matched,
             countIf(observed_s >= 86400 AND NOT (outcome = 'deleted' AND wait_s <= 86400)) AS matured,
             countIf(observed_s >= 86400 AND outcome = 'replied' AND wait_s <= 86400) AS answered,
-            0 AS labelled, 0 AS negative, 0. AS load
+            0 AS labelled, 0 AS negative, toDecimal128(0, 12) AS load
         FROM int_requests(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
         WHERE institution = {institution:String}
         GROUP BY bucket_number
         UNION ALL
         SELECT
             arrayJoin(range(first_bucket, last_bucket + 1)) AS bucket_number, true AS shown, 0 AS own_inbound, 0 AS own_replies, 0 AS matched,
-            0 AS matured, 0 AS answered, 0 AS labelled, 0 AS negative, 0. AS load
+            0 AS matured, 0 AS answered, 0 AS labelled, 0 AS negative, toDecimal128(0, 12) AS load
         FROM
         (
             SELECT
