@@ -58,12 +58,31 @@ type notification struct{ id, status string }
 
 // New starts a server with the account kota and two citizens, warga1 and, on another server, warga2.
 func New() *Server {
-	s := &Server{
-		Accounts: map[string]string{Me: "layanan_kota", "11": "warga1", "12": "warga2@lain.example"}, Followers: 1000,
+	s := NewUnstarted()
+	s.Server = httptest.NewServer(http.HandlerFunc(s.Serve))
+	return s
+}
+
+// NewUnstarted is New for a server of somebody else's; its URL has to be set.
+func NewUnstarted() *Server {
+	return &Server{
+		Server: &httptest.Server{}, Accounts: map[string]string{Me: "layanan_kota", "11": "warga1", "12": "warga2@lain.example"}, Followers: 1000,
 		Calls: map[string]int{}, statuses: map[string]*Status{}, next: 100,
 	}
-	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
-	return s
+}
+
+// Replace makes these all the statuses that there are; a mention's notification has the status's id.
+func (s *Server) Replace(all []Status) {
+	s.Lock()
+	defer s.Unlock()
+	s.statuses, s.notifications = map[string]*Status{}, nil
+	for _, st := range all {
+		st.Visibility = cmp.Or(st.Visibility, "public")
+		s.statuses[st.ID] = &st
+		if slices.Contains(st.Mentions, Me) && st.AuthorID != Me {
+			s.notifications = append(s.notifications, notification{id: st.ID, status: st.ID})
+		}
+	}
 }
 
 // Write adds a status and, where it mentions the account, the notification; it returns the id.
@@ -74,9 +93,7 @@ func (s *Server) Write(st Status) string {
 	if st.ID == "" {
 		st.ID = strconv.Itoa(s.next)
 	}
-	if st.Visibility == "" {
-		st.Visibility = "public"
-	}
+	st.Visibility = cmp.Or(st.Visibility, "public")
 	s.statuses[st.ID] = &st
 	if slices.Contains(st.Mentions, Me) && st.AuthorID != Me {
 		s.next++
@@ -100,7 +117,8 @@ func (s *Server) Delete(id string) {
 	s.notifications = slices.DeleteFunc(s.notifications, func(n notification) bool { return n.status == id })
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// Serve answers a call.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	id := ""
 	if len(parts) > 3 && parts[3] != "verify_credentials" {
