@@ -26,10 +26,10 @@ type Config struct {
 	Telemetry  telemetry.Config `koanf:"telemetry"`
 }
 
-// KafkaConfig says where Kafka is and as whom to read.
+// KafkaConfig says where Kafka is, how to reach it and as whom to read.
 type KafkaConfig struct {
-	Brokers []string `koanf:"brokers"`
-	Group   string   `koanf:"group"`
+	kafka.ConnConfig `koanf:",squash"`
+	Group            string `koanf:"group"`
 	// AllowGap goes on where messages were deleted before they had been read, and counts them, instead of stopping.
 	AllowGap bool `koanf:"allow_gap"`
 	// Drain is how long a batch under way may still take after the end was asked for.
@@ -58,7 +58,7 @@ func DefaultConfig() Config {
 	t := telemetry.DefaultConfig()
 	t.Listen = "127.0.0.1:9102"
 	return Config{
-		Kafka:      KafkaConfig{Brokers: []string{"127.0.0.1:9092"}, Group: "dwiarah-enrich", Drain: config.Duration(10 * time.Second)},
+		Kafka:      KafkaConfig{ConnConfig: kafka.ConnConfig{Brokers: []string{"127.0.0.1:9092"}}, Group: "dwiarah-enrich", Drain: config.Duration(10 * time.Second)},
 		Batch:      BatchConfig{Records: 5_000, Age: config.Duration(100 * time.Millisecond)},
 		Classify:   ClassifyConfig{Timeout: config.Duration(2 * time.Second)},
 		ClickHouse: database.DefaultConfig(),
@@ -68,9 +68,6 @@ func DefaultConfig() Config {
 
 // Validate reports every bad value.
 func (c KafkaConfig) Validate(report config.Report) {
-	if len(c.Brokers) == 0 {
-		report("brokers", "", "host:port of one or more brokers")
-	}
 	if c.Group == "" {
 		report("group", "", "the name of the consumer group, as dwiarah-enrich")
 	}
@@ -115,7 +112,10 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := kafka.Conn{Brokers: cfg.Kafka.Brokers, ClientID: "dwiarah-enrich"}
+	conn, err := cfg.Kafka.Conn("dwiarah-enrich")
+	if err != nil {
+		return nil, err
+	}
 	s := &Service{}
 	if s.producer, err = kafka.NewProducer(kafka.ProducerConfig{Conn: conn, MaxRecordBytes: stream.MaxRecordBytes, Log: tel.Log, Metrics: tel.Registry}); err != nil {
 		return nil, err

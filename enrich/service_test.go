@@ -14,7 +14,9 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/broker"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/schemas/kit/tlstest"
 )
 
 // patience bounds every wait for what must happen; no test measures time.
@@ -43,13 +45,31 @@ func TestBadConfigurationNamesEveryMistake(t *testing.T) {
 // TestServiceThroughABroker runs the whole service: what goes into the raw topic comes out enriched by the released model.
 func TestServiceThroughABroker(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	b, err := broker.Start(broker.Config{Topics: []kafka.TopicSpec{{Name: schemas.TopicRaw, Partitions: 2}, {Name: schemas.TopicEnriched, Partitions: 2}, {Name: schemas.TopicDead, Partitions: 1}}})
+	b, err := broker.Start(broker.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
+	throughABroker(t, kafka.ConnConfig{Brokers: []string{b.Addr()}})
+}
+
+// TestServiceOverTLS runs it at a broker that wants TLS and a password.
+func TestServiceOverTLS(t *testing.T) {
+	_, secured := kafkatest.Secure(t, tlstest.NewIdentity(t, time.Now().Add(time.Hour)))
+	throughABroker(t, secured)
+}
+
+func throughABroker(t *testing.T, reached kafka.ConnConfig) {
+	t.Helper()
+	conn, err := reached.Conn("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kafka.EnsureTopics(t.Context(), conn, []kafka.TopicSpec{{Name: schemas.TopicRaw, Partitions: 2}, {Name: schemas.TopicEnriched, Partitions: 2}, {Name: schemas.TopicDead, Partitions: 1}}); err != nil {
+		t.Fatal(err)
+	}
 	cfg := DefaultConfig()
-	cfg.Kafka.Brokers = []string{b.Addr()}
+	cfg.Kafka.ConnConfig = reached
 	cfg.Telemetry.Listen = ""
 	tel, err := telemetry.New("enrich", cfg.Telemetry)
 	if err != nil {
@@ -64,7 +84,6 @@ func TestServiceThroughABroker(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- service.Run(ctx) }()
 
-	conn := kafka.Conn{Brokers: []string{b.Addr()}, ClientID: "test"}
 	p, err := kafka.NewProducer(kafka.ProducerConfig{Conn: conn})
 	if err != nil {
 		t.Fatal(err)

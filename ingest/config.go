@@ -24,7 +24,8 @@ func platforms() map[string]source.Platform {
 
 // Config is the whole configuration of ingest, the file of --config.
 type Config struct {
-	Kafka KafkaConfig `koanf:"kafka"`
+	// Kafka says where Kafka is and how to reach it.
+	Kafka kafka.ConnConfig `koanf:"kafka"`
 	// Institutions is the path of institutions.yaml.
 	Institutions string `koanf:"institutions"`
 	// Keys are the identity keys: file:PATH or env:NAME of what ingest keys init makes.
@@ -36,18 +37,13 @@ type Config struct {
 	Telemetry telemetry.Config `koanf:"telemetry"`
 }
 
-// KafkaConfig says where Kafka is.
-type KafkaConfig struct {
-	Brokers []string `koanf:"brokers"`
-}
-
 // Source configures one account's live source.
 type Source source.Config
 
 // DefaultConfig returns the defaults: everything on this machine, no source.
 func DefaultConfig() Config {
 	return Config{
-		Kafka:        KafkaConfig{Brokers: []string{"127.0.0.1:9092"}},
+		Kafka:        kafka.ConnConfig{Brokers: []string{"127.0.0.1:9092"}},
 		Institutions: "institutions.yaml",
 		StateDir:     "state",
 		Telemetry:    telemetry.DefaultConfig(),
@@ -61,13 +57,6 @@ func (c Config) Validate(report config.Report) {
 	}
 	if c.StateDir == "" {
 		report("state_dir", "", "a folder that survives restarts")
-	}
-}
-
-// Validate reports every bad value.
-func (c KafkaConfig) Validate(report config.Report) {
-	if len(c.Brokers) == 0 {
-		report("brokers", "", "host:port of one or more brokers")
 	}
 }
 
@@ -131,7 +120,5 @@ func sorted[V any](m map[string]V) []string {
 	return keys
 }
 
-// Conn returns how to reach Kafka.
-func (c KafkaConfig) Conn() kafka.Conn {
-	return kafka.Conn{Brokers: c.Brokers, ClientID: "dwiarah-ingest"}
-}
+// ClientID names ingest in the brokers' logs and quotas.
+const ClientID = "dwiarah-ingest"

@@ -49,11 +49,15 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Ingest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading keys: %w", err)
 	}
+	conn, err := cfg.Kafka.Conn(ClientID)
+	if err != nil {
+		return nil, err
+	}
 	in := &Ingest{cfg: cfg, log: tel.Log}
 	if in.feeds, err = feeds(cfg, directory, tel.Log); err != nil {
 		return nil, err
 	}
-	if in.producer, err = kafka.NewProducer(kafka.ProducerConfig{Conn: cfg.Kafka.Conn(), Log: tel.Log, Metrics: tel.Registry}); err != nil {
+	if in.producer, err = kafka.NewProducer(kafka.ProducerConfig{Conn: conn, Log: tel.Log, Metrics: tel.Registry}); err != nil {
 		return nil, err
 	}
 	signs := map[string]*telemetry.Progress{}

@@ -31,10 +31,10 @@ type Config struct {
 	Telemetry telemetry.Config `koanf:"telemetry"`
 }
 
-// KafkaConfig says where Kafka is and as whom to read.
+// KafkaConfig says where Kafka is, how to reach it and as whom to read.
 type KafkaConfig struct {
-	Brokers []string `koanf:"brokers"`
-	Group   string   `koanf:"group"`
+	kafka.ConnConfig `koanf:",squash"`
+	Group            string `koanf:"group"`
 	// AllowGap goes on where messages were deleted before the sink had read them, and counts them, instead of stopping.
 	AllowGap bool `koanf:"allow_gap"`
 	// Drain is how long a batch that is being written may still take after the end was asked for.
@@ -51,7 +51,7 @@ type BatchConfig struct {
 // DefaultConfig returns the defaults: everything on this machine.
 func DefaultConfig() Config {
 	return Config{
-		Kafka:        KafkaConfig{Brokers: []string{"127.0.0.1:9092"}, Group: "dwiarah-sink", Drain: config.Duration(10 * time.Second)},
+		Kafka:        KafkaConfig{ConnConfig: kafka.ConnConfig{Brokers: []string{"127.0.0.1:9092"}}, Group: "dwiarah-sink", Drain: config.Duration(10 * time.Second)},
 		ClickHouse:   store.DefaultConfig(),
 		Institutions: "institutions.yaml",
 		Batch:        BatchConfig{Records: 30_000, Bytes: 64 << 20, Age: config.Duration(time.Second)},
@@ -69,9 +69,6 @@ func (c Config) Validate(report config.Report) {
 
 // Validate reports every bad value.
 func (c KafkaConfig) Validate(report config.Report) {
-	if len(c.Brokers) == 0 {
-		report("brokers", "", "host:port of one or more brokers")
-	}
 	if c.Group == "" {
 		report("group", "", "the name of the consumer group, as dwiarah-sink")
 	}
@@ -93,7 +90,5 @@ func (c BatchConfig) Validate(report config.Report) {
 	}
 }
 
-// Conn are the dialling parameters.
-func (c KafkaConfig) Conn() kafka.Conn {
-	return kafka.Conn{Brokers: c.Brokers, ClientID: "dwiarah-sink"}
-}
+// ClientID names the sink in the brokers' logs and quotas.
+const ClientID = "dwiarah-sink"

@@ -65,8 +65,12 @@ func New(cfg Config, tel *telemetry.Telemetry) (_ *Sink, err error) {
 	if s.writer, err = store.NewWriter(s.store, s.directory, s.progress.Advance, s.log, tel.Registry); err != nil {
 		return nil, err
 	}
+	conn, err := cfg.Kafka.Conn(ClientID)
+	if err != nil {
+		return nil, err
+	}
 	s.letters, err = kafka.NewProducer(kafka.ProducerConfig{
-		Conn: cfg.Kafka.Conn(), MaxRecordBytes: deadletter.MaxRecordBytes, Log: s.log, Metrics: tel.Registry,
+		Conn: conn, MaxRecordBytes: deadletter.MaxRecordBytes, Log: s.log, Metrics: tel.Registry,
 	})
 	if err != nil {
 		return nil, err
@@ -75,7 +79,7 @@ func New(cfg Config, tel *telemetry.Telemetry) (_ *Sink, err error) {
 		return nil, err
 	}
 	s.consumer, err = kafka.NewConsumer(kafka.ConsumerConfig{
-		Conn: cfg.Kafka.Conn(), Group: cfg.Kafka.Group, Topics: []string{schemas.TopicEnriched, schemas.TopicLedger},
+		Conn: conn, Group: cfg.Kafka.Group, Topics: []string{schemas.TopicEnriched, schemas.TopicLedger},
 		Policy:       kafka.BatchPolicy{MaxRecords: cfg.Batch.Records, MaxBytes: int(cfg.Batch.Bytes), MaxAge: cfg.Batch.Age.Std()},
 		DrainTimeout: cfg.Kafka.Drain.Std(), AllowGap: cfg.Kafka.AllowGap,
 		Log: s.log, Metrics: tel.Registry, Progress: s.progress,

@@ -51,9 +51,13 @@ func (c importCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	conn, err := cfg.Kafka.Conn(ingest.ClientID)
+	if err != nil {
+		return err
+	}
 	show := &progress{out: a.err, terminal: isTerminal(a.err)}
 	icfg := ingest.ImportConfig{
-		Kafka: cfg.Kafka.Conn(), Institutions: directory, Keys: ring, StateDir: filepath.Join(cfg.StateDir, "imports"), Mapping: c.Mapping,
+		Kafka: conn, Institutions: directory, Keys: ring, StateDir: filepath.Join(cfg.StateDir, "imports"), Mapping: c.Mapping,
 		Platform: c.Platform, Institution: c.Institution, Account: c.Account, Until: c.Until, Log: a.log,
 	}
 	if !c.Quiet {

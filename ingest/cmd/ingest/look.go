@@ -74,10 +74,14 @@ func (c tailCommand) Run(ctx context.Context, a *app) error {
 	if len(c.Brokers) > 0 {
 		cfg.Kafka.Brokers = c.Brokers
 	}
+	conn, err := cfg.Kafka.Conn(ingest.ClientID)
+	if err != nil {
+		return err
+	}
 	printed := 0
 	// Without --follow what is there is all there is to print.
 	options := topic.Options{FromStart: c.FromStart || !c.Follow, Follow: c.Follow}
-	err = topic.Read(ctx, cfg.Kafka.Conn(), c.Topic, options, func(r kafka.Record) error {
+	err = topic.Read(ctx, conn, c.Topic, options, func(r kafka.Record) error {
 		line, err := render(r)
 		if err != nil {
 			return err

@@ -24,6 +24,8 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/broker"
 	"github.com/dwiarah/dwiarah/schemas/kit/crashpoint"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest"
+	"github.com/dwiarah/dwiarah/schemas/kit/tlstest"
 )
 
 // asCommand makes the test's own binary be the command, so that it can be killed.
@@ -187,6 +189,33 @@ func TestKeysImportAndTail(t *testing.T) {
 	}
 	if tail := w.must("tail", "mentions.ledger.v1", "--brokers", w.conn.Brokers[0]); strings.Count(tail, `"coverage":`) != 1 {
 		t.Errorf("tail of the ledger:\n%s", tail)
+	}
+}
+
+// TestOverTLS: every command that speaks to Kafka does it as the configuration says.
+func TestOverTLS(t *testing.T) {
+	_, secured := kafkatest.Secure(t, tlstest.NewIdentity(t, time.Now().Add(time.Hour)))
+	w := newWorld(t)
+	config := w.write("secured.yaml", fmt.Sprintf(`
+kafka:
+  brokers: [%q]
+  tls: {enabled: true, ca: %s}
+  sasl: {mechanism: %s, username: %s, password: file:%s}
+institutions: %s
+keys: file:%s
+state_dir: %s
+telemetry: {listen: "", log: {level: warn, format: text}}
+`, secured.Brokers[0], secured.TLS.CA, secured.SASL.Mechanism, secured.SASL.Username, w.write("password", secured.SASL.Password.Reveal()),
+		w.path("institutions.yaml"), w.path("identity.keys"), w.path("state")))
+	w.must("keys", "init", "--out", w.path("identity.keys"))
+	w.must("--config", config, "topics", "--specs", "../../../deploy/kafka/topics.yaml")
+	w.must("--config", config, "import", w.write("arsip.jsonl", archiveOf(10)))
+	if tail := w.must("--config", config, "tail", schemas.TopicRaw); strings.Count(tail, `"message_id"`) != 10 {
+		t.Errorf("tail:\n%s", tail)
+	}
+	w.must("--config", config, "run", "--check")
+	if code, _, errOut := w.run("--config", w.write("broken.yaml", "kafka: {tls: {enabled: true, ca: /nowhere.pem}}\nkeys: file:"+w.path("identity.keys")+"\ninstitutions: "+w.path("institutions.yaml")+"\n"), "run", "--check"); code == 0 || !strings.Contains(errOut, "/nowhere.pem") {
+		t.Errorf("authorities that are not there: code %d, %s", code, errOut)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // topicsCommand makes the topics of a deployment.
 type topicsCommand struct {
 	Specs   string   `help:"File of topic specs, as deploy/kafka/topics.yaml." required:"" type:"existingfile"`
-	Brokers []string `help:"host:port of one or more brokers." required:""`
+	Brokers []string `help:"Kafka's host:port (default: the configuration's)."`
 }
 
 // Run creates what is missing, and tells of a topic that is there with other partitions.
@@ -19,7 +19,18 @@ func (c topicsCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := kafka.EnsureTopics(ctx, kafka.Conn{Brokers: c.Brokers, ClientID: "dwiarah-topics"}, specs); err != nil {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	if len(c.Brokers) > 0 {
+		cfg.Kafka.Brokers = c.Brokers
+	}
+	conn, err := cfg.Kafka.Conn("dwiarah-topics")
+	if err != nil {
+		return err
+	}
+	if err := kafka.EnsureTopics(ctx, conn, specs); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "%d topics are there\n", len(specs))

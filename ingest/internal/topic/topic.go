@@ -21,12 +21,9 @@ type Options struct {
 	Follow bool
 }
 
-// dialTimeout bounds the opening of one connection.
-const dialTimeout = 10 * time.Second
-
 // Read hands the records of every partition to do, one at a time; records of one partition in their order. It ends with the first error of do.
 func Read(ctx context.Context, conn kafka.Conn, topic string, o Options, do func(kafka.Record) error) error {
-	dialer := &kafkago.Dialer{ClientID: conn.ClientID, Timeout: dialTimeout, TLS: conn.TLS, SASLMechanism: conn.SASL}
+	dialer := conn.Dialer()
 	partitions, err := lookUp(ctx, dialer, conn.Brokers, topic)
 	if err != nil {
 		return fmt.Errorf("looking up topic %q on %v: %w", topic, conn.Brokers, err)

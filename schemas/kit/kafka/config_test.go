@@ -2,11 +2,11 @@ package kafka_test
 
 import (
 	"context"
-	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,6 +14,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/schemas/kit/tlstest"
 )
 
 var _ kafka.Progress = (*telemetry.Progress)(nil)
@@ -56,7 +57,6 @@ func TestConnConfigMistakes(t *testing.T) {
 }
 
 func TestConn(t *testing.T) {
-	certificate, _ := identity(t)
 	dir := t.TempDir()
 	file := func(name string, text []byte) string {
 		path := filepath.Join(dir, name)
@@ -65,7 +65,7 @@ func TestConn(t *testing.T) {
 		}
 		return path
 	}
-	ca := file("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}))
+	ca := tlstest.NewIdentity(t, time.Now().Add(time.Hour)).CA
 	conn, err := kafka.ConnConfig{Brokers: []string{"a:1"}, TLS: kafka.TLSConfig{Enabled: true, CA: ca, ServerName: "kafka"},
 		SASL: kafka.SASLConfig{Mechanism: "SCRAM-SHA-512", Username: "u", Password: config.NewSecret("p")}}.Conn("dwiarah-sink")
 	if err != nil || conn.ClientID != "dwiarah-sink" || conn.TLS == nil || conn.TLS.RootCAs == nil || conn.TLS.InsecureSkipVerify || conn.TLS.ServerName != "kafka" ||

@@ -206,7 +206,7 @@ func (c *Consumer) participate(ctx context.Context, client *kafkago.Client) erro
 	group, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID:                c.cfg.Group,
 		Brokers:           c.cfg.Conn.Brokers,
-		Dialer:            c.cfg.Conn.dialer(),
+		Dialer:            c.cfg.Conn.Dialer(),
 		Topics:            c.cfg.Topics,
 		SessionTimeout:    c.cfg.SessionTimeout,
 		HeartbeatInterval: c.cfg.SessionTimeout / 4,

@@ -118,6 +118,10 @@ func refused(err error) bool {
 	if errors.As(err, &certificate) {
 		return true // whoever answers is not the broker
 	}
+	var handshake tls.RecordHeaderError
+	if errors.As(err, &handshake) || errors.Is(err, ErrSpeaksTLS) {
+		return true // one of the two does not speak TLS
+	}
 	var answer kafkago.Error
 	return errors.As(err, &answer) && refusals[answer]
 }

@@ -2,22 +2,12 @@ package kafka_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
-	"math/big"
-	"net"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/sasl/scram"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -216,89 +206,5 @@ func TestCommitThatFails(t *testing.T) {
 				t.Errorf("%v records are counted as committed, want 10", n)
 			}
 		})
-	}
-}
-
-// identity returns a certificate for 127.0.0.1, its own authority.
-func identity(t *testing.T) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "broker"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(certificate)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
-}
-
-func TestTLSAndSCRAM(t *testing.T) {
-	t.Parallel()
-	certificate, pool := identity(t)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}),
-		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "dwiarah", "correct horse"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	mechanism := func(password string) *kafka.Conn {
-		m, err := scram.Mechanism(scram.SHA512, "dwiarah", password)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &kafka.Conn{Brokers: cluster.ListenAddrs(), TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, SASL: m}
-	}
-	good := mechanism("correct horse")
-	if err := kafka.EnsureTopics(within(t), *good, []kafka.TopicSpec{{Name: "made", Partitions: 2}}); err != nil {
-		t.Fatal(err)
-	}
-	p, err := kafka.NewProducer(kafka.ProducerConfig{Conn: *good})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	if err := p.Produce(within(t), kafka.Record{Topic: "made", Value: []byte("v")}); err != nil {
-		t.Fatal(err)
-	}
-	var s store
-	r := run(t, kafka.ConsumerConfig{Conn: *good, Group: "g", Topics: []string{"made"}, Policy: kafka.BatchPolicy{MaxAge: 10 * time.Millisecond}}, s.handle)
-	eventually(t, "the record is read", func() bool { return len(s.all()) == 1 })
-	if err := r.stop(); err != nil {
-		t.Error(err)
-	}
-
-	// Whoever is refused, as Kafka refuses, does not try for ever.
-	cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
-		cluster.KeepControl()
-		response := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
-		response.ErrorCode = kerr.SaslAuthenticationFailed.Code
-		return response, nil, true
-	})
-	wrong := mechanism("wrong")
-	if err := run(t, kafka.ConsumerConfig{Conn: *wrong, Group: "g", Topics: []string{"t"}}, s.handle).wait(); !errors.Is(err, kafkago.SASLAuthenticationFailed) {
-		t.Errorf("a consumer with a wrong password: %v", err)
-	}
-	p2, err := kafka.NewProducer(kafka.ProducerConfig{Conn: *wrong})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p2.Close()
-	if err := p2.Produce(within(t), kafka.Record{Topic: "t"}); !errors.Is(err, kafkago.SASLAuthenticationFailed) {
-		t.Errorf("a producer with a wrong password: %v", err)
-	}
-	stranger := *good
-	stranger.TLS = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-	var certificateError *tls.CertificateVerificationError
-	if err := kafka.EnsureTopics(within(t), stranger, nil); !errors.As(err, &certificateError) {
-		t.Errorf("a broker that nobody vouches for: %v", err)
 	}
 }

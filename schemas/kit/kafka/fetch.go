@@ -98,7 +98,7 @@ func (g *generation) read(ctx context.Context, p *partition) error {
 }
 
 func (g *generation) dial(ctx context.Context, p *partition) (*kafkago.Conn, error) {
-	dialer := g.c.cfg.Conn.dialer()
+	dialer := g.c.cfg.Conn.Dialer()
 	ctx, cancel := context.WithTimeout(ctx, 2*dialTimeout)
 	defer cancel()
 	var errs []error

@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -66,18 +67,65 @@ func (c Conn) validate() error {
 	return errors.Join(errs...)
 }
 
-func (c Conn) dialer() *kafkago.Dialer {
-	return &kafkago.Dialer{ClientID: c.ClientID, Timeout: dialTimeout, DualStack: true, TLS: c.TLS, SASLMechanism: c.SASL}
+// Dialer returns a dialler of single connections to brokers, secured and authenticated.
+func (c Conn) Dialer() *kafkago.Dialer {
+	return &kafkago.Dialer{ClientID: c.ClientID, Timeout: dialTimeout, DialFunc: c.dial, SASLMechanism: c.SASL}
+}
+
+// dial opens a connection and secures it. kafka-go could do the latter, but some of its ways would then send the first request into a
+// handshake that nobody has waited for, and what is wrong would show as whatever that request makes of it.
+func (c Conn) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if c.TLS == nil {
+		return &plainConn{Conn: conn, addr: addr}, nil
+	}
+	cfg := c.TLS
+	if cfg.ServerName == "" {
+		cfg = cfg.Clone()
+		if cfg.ServerName, _, err = net.SplitHostPort(addr); err != nil {
+			return nil, errors.Join(fmt.Errorf("reading the broker's address %q: %w", addr, err), conn.Close())
+		}
+	}
+	secured := tls.Client(conn, cfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		conn.Close() // the handshake's error says more
+		return nil, fmt.Errorf("securing the connection to broker %s by TLS (does that port speak it?): %w", addr, err)
+	}
+	return secured, nil
+}
+
+// ErrSpeaksTLS says that tls.enabled is missing.
+var ErrSpeaksTLS = errors.New("the broker speaks TLS at this port, and tls.enabled is not set")
+
+// plainConn is a connection of plain text that knows the alert of a server that had expected TLS.
+type plainConn struct {
+	net.Conn
+	addr string
+	read bool
+}
+
+func (c *plainConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	// A response begins with its size: these bytes would be one of 353 MB, larger than any that is asked for.
+	if !c.read && n >= 2 && b[0] == 0x15 && b[1] == 0x03 {
+		return 0, fmt.Errorf("reading from broker %s: %w", c.addr, ErrSpeaksTLS)
+	}
+	c.read = c.read || n > 0
+	return n, err
 }
 
 // client returns a client with a transport of its own, which the caller closes.
 func (c Conn) client() (*kafkago.Client, *kafkago.Transport) {
 	t := &kafkago.Transport{
 		ClientID:    c.ClientID,
-		Dial:        (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		Dial:        c.dial,
 		DialTimeout: dialTimeout,
 		MetadataTTL: metadataTTL,
-		TLS:         c.TLS,
 		SASL:        c.SASL,
 	}
 	return &kafkago.Client{Addr: kafkago.TCP(c.Brokers...), Transport: t, Timeout: ioTimeout}, t

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dwiarah/dwiarah/schemas"
-	"github.com/dwiarah/dwiarah/sink"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/sink/internal/deadletter"
 )
 
@@ -50,7 +50,7 @@ type dlqList struct {
 }
 
 func (c dlqList) Run(ctx context.Context, a *app) error {
-	cfg, err := a.config()
+	conn, err := a.kafka()
 	if err := errors.Join(err, c.check()); err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (c dlqList) Run(ctx context.Context, a *app) error {
 	fmt.Fprintln(table, "LETTER\tAT\tSTAGE\tREASON\tATTEMPT\tSOURCE\tBYTES\tDETAIL")
 	counts := map[string]int{}
 	var order []string
-	err = deadletter.Scan(ctx, cfg.Kafka.Conn(), func(l deadletter.Letter) error {
+	err = deadletter.Scan(ctx, conn, func(l deadletter.Letter) error {
 		if !c.takes(l) {
 			return nil
 		}
@@ -88,11 +88,11 @@ type dlqShow struct {
 }
 
 func (c dlqShow) Run(ctx context.Context, a *app) error {
-	cfg, err := a.config()
+	conn, err := a.kafka()
 	if err != nil {
 		return err
 	}
-	l, err := find(ctx, cfg, c.Letter)
+	l, err := find(ctx, conn, c.Letter)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ type dlqReplay struct {
 }
 
 func (c dlqReplay) Run(ctx context.Context, a *app) error {
-	cfg, err := a.config()
+	conn, err := a.kafka()
 	if err := errors.Join(err, c.check()); err != nil {
 		return err
 	}
@@ -121,14 +121,14 @@ func (c dlqReplay) Run(ctx context.Context, a *app) error {
 	}
 	var chosen []deadletter.Letter
 	for _, id := range c.Letters {
-		l, err := find(ctx, cfg, id)
+		l, err := find(ctx, conn, id)
 		if err != nil {
 			return err
 		}
 		chosen = append(chosen, l)
 	}
 	if len(c.Letters) == 0 {
-		if err := deadletter.Scan(ctx, cfg.Kafka.Conn(), func(l deadletter.Letter) error {
+		if err := deadletter.Scan(ctx, conn, func(l deadletter.Letter) error {
 			if c.takes(l) {
 				chosen = append(chosen, l)
 			}
@@ -137,7 +137,7 @@ func (c dlqReplay) Run(ctx context.Context, a *app) error {
 			return err
 		}
 	}
-	replayed, left, err := deadletter.Replay(ctx, cfg.Kafka.Conn(), chosen, c.DryRun, a.Log)
+	replayed, left, err := deadletter.Replay(ctx, conn, chosen, c.DryRun, a.Log)
 	for _, l := range left {
 		fmt.Fprintln(a.Out, "left:", l)
 	}
@@ -149,14 +149,14 @@ func (c dlqReplay) Run(ctx context.Context, a *app) error {
 	return err
 }
 
-func find(ctx context.Context, cfg sink.Config, id string) (deadletter.Letter, error) {
+func find(ctx context.Context, conn kafka.Conn, id string) (deadletter.Letter, error) {
 	p, o, ok := strings.Cut(id, ":")
 	partition, err := strconv.Atoi(p)
 	offset, err2 := strconv.ParseInt(o, 10, 64)
 	if !ok || err != nil || err2 != nil {
 		return deadletter.Letter{}, fmt.Errorf("letter %q is not allowed: partition:offset, as dlq list prints it", id)
 	}
-	return deadletter.Find(ctx, cfg.Kafka.Conn(), partition, offset)
+	return deadletter.Find(ctx, conn, partition, offset)
 }
 
 // place is where a letter's record came from: a topic's partition and offset, or a file's line.

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
 	"github.com/dwiarah/dwiarah/sink"
 )
@@ -44,6 +45,15 @@ func (a *app) config() (sink.Config, error) {
 		return cfg, err
 	}
 	return cfg, nil
+}
+
+// kafka returns how the configuration reaches Kafka.
+func (a *app) kafka() (kafka.Conn, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return kafka.Conn{}, err
+	}
+	return cfg.Kafka.Conn(sink.ClientID)
 }
 
 func main() {

@@ -22,6 +22,8 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/broker"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest"
+	"github.com/dwiarah/dwiarah/schemas/kit/tlstest"
 	"github.com/dwiarah/dwiarah/sink"
 	"github.com/dwiarah/dwiarah/sink/internal/deadletter"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
@@ -318,6 +320,26 @@ func TestDeadLettersAreListedShownAndReplayed(t *testing.T) {
 		string(deadletter.Header(r.Headers, event.SchemaHeader)) != string(event.SchemaValue()) {
 		t.Errorf("replayed record %+v", r)
 	}
+}
+
+// TestDeadLettersOverTLS: what looks at Kafka does it as the configuration says, as the service does.
+func TestDeadLettersOverTLS(t *testing.T) {
+	_, secured := kafkatest.Secure(t, tlstest.NewIdentity(t, time.Now().Add(time.Hour)))
+	conn, err := secured.Conn("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kafka.EnsureTopics(t.Context(), conn, []kafka.TopicSpec{{Name: schemas.TopicDead, Partitions: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := configured(t, secured.Brokers[0])
+	t.Setenv("DWIARAH_KAFKA__TLS__ENABLED", "true")
+	t.Setenv("DWIARAH_KAFKA__TLS__CA", secured.TLS.CA)
+	t.Setenv("DWIARAH_KAFKA__SASL__MECHANISM", secured.SASL.Mechanism)
+	t.Setenv("DWIARAH_KAFKA__SASL__USERNAME", secured.SASL.Username)
+	t.Setenv("DWIARAH_KAFKA__SASL__PASSWORD", "file:"+write(t, t.TempDir(), "password", secured.SASL.Password.Reveal()))
+	c.want([]string{"dlq", "list"}, "no dead letters")
+	c.want([]string{"run", "--check"}, secured.TLS.CA)
 }
 
 func TestVersionAndHelp(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	dialTimeout  = 5 * time.Second
 	fetchWait    = 200 * time.Millisecond
 	fetchTimeout = 10 * time.Second
 	fetchBytes   = 2 << 20
@@ -92,7 +91,7 @@ func scanPartition(ctx context.Context, conn kafka.Conn, extent kafka.PartitionL
 }
 
 func dial(ctx context.Context, conn kafka.Conn, partition int) (*kafkago.Conn, error) {
-	dialer := &kafkago.Dialer{ClientID: conn.ClientID, Timeout: dialTimeout, DualStack: true, TLS: conn.TLS, SASLMechanism: conn.SASL}
+	dialer := conn.Dialer()
 	var errs []error
 	for _, broker := range conn.Brokers {
 		c, err := dialer.DialLeader(ctx, "tcp", broker, schemas.TopicDead, partition)

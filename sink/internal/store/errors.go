@@ -143,6 +143,10 @@ func Classify(err error) Verdict {
 	if errors.As(err, &certificate) {
 		return Broken
 	}
+	var handshake tls.RecordHeaderError
+	if errors.As(err, &handshake) || errors.Is(err, http.ErrSchemeMismatch) {
+		return Broken // TLS is spoken to a port of plain text
+	}
 	var value *column.Error
 	if errors.As(err, &value) {
 		return Refused // a value that the column's type does not hold
