@@ -39,6 +39,8 @@ type ImportConfig struct {
 	Keys         *identitykey.Ring
 	// StateDir holds the positions of imports that have not ended.
 	StateDir string
+	// Format of the files, one of archive formats (ingest import --help); found by the content when empty.
+	Format string
 	// Mapping of CSV files: the name of a shipped one, or a path. Empty: the shipped one whose columns the file has.
 	Mapping string
 	// Platform, Institution and Account stand for what the rows do not name.
@@ -92,6 +94,7 @@ type ImportSummary struct {
 // FileSummary is what the import of one file did, the part before a resumption included.
 type FileSummary struct {
 	File    string
+	Format  string
 	Mapping string // of a CSV
 	Counts
 	// Resumed is how many rows had been produced by an earlier run that did not end.
@@ -144,6 +147,11 @@ func newImporter(cfg ImportConfig, now time.Time) (*importer, error) {
 	}
 	if cfg.Platform != "" && !schemas.KnownPlatform(cfg.Platform) {
 		return nil, fmt.Errorf("configuring the import: platform: %q; allowed: one of %v", cfg.Platform, schemas.Platforms())
+	}
+	if cfg.Format != "" {
+		if _, err := archive.ParseFormat(cfg.Format); err != nil {
+			return nil, fmt.Errorf("configuring the import: %w", err)
+		}
 	}
 	if cfg.Institution != "" && cfg.Institutions.Institution(cfg.Institution) == nil {
 		return nil, fmt.Errorf("configuring the import: institution: %q; allowed: an id of the institutions file", cfg.Institution)
@@ -243,9 +251,26 @@ func (j *job) prepare(given string, fs *FileSummary) error {
 	j.settings = archive.Settings{
 		Now:      j.now,
 		Defaults: archive.Defaults{Platform: j.cfg.Platform, Institution: j.cfg.Institution, Account: j.cfg.Account},
+		Accounts: j.cfg.Institutions,
 	}
-	if archive.IsCSV(given) || given == Stdin && j.cfg.Mapping != "" {
-		var err error
+	identity, size, err := fileIdentity(j.path)
+	if err != nil {
+		return err
+	}
+	j.size = size
+	switch {
+	case j.cfg.Format != "":
+		j.settings.Format, err = archive.ParseFormat(j.cfg.Format)
+	case given == Stdin && j.cfg.Mapping != "":
+		j.settings.Format = archive.FormatCSV
+	default:
+		j.settings.Format, err = archive.Detect(j.path)
+	}
+	if err != nil {
+		return err
+	}
+	fs.Format = string(j.settings.Format)
+	if j.settings.Format == archive.FormatCSV {
 		if j.cfg.Mapping != "" {
 			j.settings.Mapping, err = archive.LoadMapping(j.cfg.Mapping, mappings.FS)
 		} else {
@@ -256,11 +281,6 @@ func (j *job) prepare(given string, fs *FileSummary) error {
 		}
 		fs.Mapping = j.settings.Mapping.Name
 	}
-	identity, size, err := fileIdentity(j.path)
-	if err != nil {
-		return err
-	}
-	j.size = size
 	key, err := j.fingerprint(identity)
 	if err != nil {
 		return err
@@ -305,7 +325,7 @@ func fileIdentity(path string) (sum []byte, size int64, err error) {
 // this one ended.
 func (j *job) fingerprint(identity []byte) (string, error) {
 	settings, err := json.Marshal([]any{
-		j.settings.Mapping, j.settings.Defaults, j.cfg.Institutions.All(), hex.EncodeToString(j.cfg.Keys.MessageKey("x", "fingerprint")), j.cfg.Keys.AuthorKey("x", "fingerprint"),
+		j.settings.Format, j.settings.Mapping, j.settings.Defaults, j.cfg.Institutions.All(), hex.EncodeToString(j.cfg.Keys.MessageKey("x", "fingerprint")), j.cfg.Keys.AuthorKey("x", "fingerprint"),
 	})
 	if err != nil {
 		return "", fmt.Errorf("naming the import's position: %w", err)
@@ -408,6 +428,10 @@ func (b *batch) add(row archive.Row) error {
 	if row.Err != nil {
 		b.counts.Kill(row.Err.Reason, 1)
 		return b.append(record.Dead{Reason: row.Err.Reason, Detail: row.Err.Error(), Original: row.Raw, Source: b.name, Offset: row.Line, At: b.now}.Record())
+	}
+	if row.Drop != "" {
+		b.counts.Drop(row.Drop, 1)
+		return nil
 	}
 	place := b.index.Place(row.Message)
 	place.Connector, place.Now = archiveConnector(row.Message.Platform), b.now

@@ -197,6 +197,36 @@ func badLines() []struct{ line, reason string } {
 	}
 }
 
+// An export of another program needs no flag, its bad rows are dead-lettered, and what was not public stays out.
+func TestImportFindsTheFormat(t *testing.T) {
+	conn := start(t)
+	folder := filepath.Join("internal", "archive", "testdata")
+	f := func(file, format string, read, produced, dropped, dead int64) {
+		t.Helper()
+		sum, err := ingest.Import(t.Context(), importConfig(t, conn), []string{filepath.Join(folder, file)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(sum.Files[0].Format + " " + sum.Files[0].Mapping); got != format {
+			t.Errorf("%s: read as %q, want %q", file, got, format)
+		}
+		if sum.Read != read || sum.Produced != produced || sum.DroppedTotal() != dropped || sum.DeadTotal() != dead {
+			t.Errorf("%s: %v", file, sum.Counts)
+		}
+	}
+	f("twarc-v1.jsonl", "tweets", 9, 5, 1, 3)
+	f("x-archive/tweets.js", "x-archive", 5, 4, 0, 1)
+	f("tweet-harvest.csv", "csv tweet-harvest", 3, 2, 0, 1)
+	if all := readAll(t, conn); len(all.dead) != 5 {
+		t.Errorf("%d dead letters", len(all.dead))
+	}
+	cfg := importConfig(t, conn)
+	cfg.Format = "friendster"
+	if _, err := ingest.Import(t.Context(), cfg, nil); err == nil || !strings.Contains(err.Error(), `format: "friendster"; allowed: one of jsonl`) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestImportBadLinesCostNothingElse(t *testing.T) {
 	conn := start(t)
 	var text strings.Builder
@@ -448,9 +478,9 @@ func TestImportRefuses(t *testing.T) {
 	f("platform", `platform: "friendster"; allowed: one of`, func(c *ingest.ImportConfig) { c.Platform = "friendster" })
 	f("institution", `institution: "lain"; allowed: an id of the institutions file`, func(c *ingest.ImportConfig) { c.Institution = "lain" })
 	f("keys", "keys", func(c *ingest.ImportConfig) { c.Keys = nil })
-	f("mapping", "allowed: a file, or one of mentions, twcs", func(c *ingest.ImportConfig) { c.Mapping = "tidak-ada" }, write(t, "a.csv", "date,text\n"))
+	f("mapping", "allowed: a file, or one of 4cat-x, mentions, twcs, tweet-harvest", func(c *ingest.ImportConfig) { c.Mapping = "tidak-ada" }, write(t, "a.csv", "date,text\n"))
 	f("columns", "lacks the columns tweet_id (for message_id)", func(c *ingest.ImportConfig) { c.Mapping = "twcs" }, write(t, "a.csv", "author_id,created_at,text,in_reply_to_tweet_id\n"))
-	f("no mapping fits", "no shipped mapping (mentions, twcs) fits its columns a, b", none, write(t, "a.csv", "a,b\n1,2\n"))
+	f("no mapping fits", "no shipped mapping (4cat-x, mentions, twcs, tweet-harvest) fits its columns a, b", none, write(t, "a.csv", "a,b\n1,2\n"))
 	f("until", "allowed: a time after the first message", func(c *ingest.ImportConfig) { c.Until = schemas.EarliestCreated }, write(t, "a.jsonl", line(map[string]any{"message_id": "1", "author_id": "kota_a"})))
 	f("not gzip", "as gzip", none, write(t, "a.jsonl.gz", "bukan gzip"))
 }

@@ -39,7 +39,7 @@ type upCommand struct {
 	listen       `embed:""`
 	Data         string    `help:"Folder that holds the log, the tables, the keys and the reports; made where it is missing." required:"" type:"path"`
 	Institutions string    `help:"institutions.yaml: whose accounts are listened to. By default the one in the data folder." type:"path" placeholder:"FILE"`
-	Import       []string  `help:"Archive to import: JSON lines, or CSV through a mapping; .gz and .zst are read as they are. May be repeated." type:"path" placeholder:"FILE" sep:"none"`
+	Import       []string  `help:"Archive to import, of any format of ingest import; .gz and .zst are read as they are. May be repeated." type:"path" placeholder:"FILE" sep:"none"`
 	Mapping      string    `help:"Mapping of CSV archives: the name of a shipped one or a file. By default the one whose columns the file has." placeholder:"NAME|FILE"`
 	Until        time.Time `help:"Up to when the archives are known to be complete; by default their last message." placeholder:"TIME" format:"2006-01-02T15:04:05Z07:00"`
 	ExitWhenIdle bool      `help:"End once every archive has landed."`

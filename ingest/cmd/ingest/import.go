@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/dwiarah/dwiarah/ingest"
@@ -14,9 +15,10 @@ import (
 )
 
 type importCommand struct {
-	Files        []string  `arg:"" name:"file" help:"Archives; .csv and .tsv go through a mapping, everything else is JSON lines."`
+	Files        []string  `arg:"" name:"file" help:"Archives, of any of the formats; .gz and .zst are decompressed, - is the standard input."`
 	Institutions string    `help:"The institutions file (default: the configuration's)." placeholder:"FILE"`
 	Keys         string    `help:"File of the identity keys (default: the configuration's)." placeholder:"FILE"`
+	Format       string    `help:"What the files are: ${formats} (default: found by the content)." placeholder:"FORMAT"`
 	Mapping      string    `help:"CSV mapping: one that ships, or a file (default: the shipped one that fits the columns)."`
 	Platform     string    `help:"Platform of rows that name none."`
 	Institution  string    `help:"Institution of rows that name none: they all concern it."`
@@ -57,7 +59,7 @@ func (c importCommand) Run(ctx context.Context, a *app) error {
 	}
 	show := &progress{out: a.err, terminal: isTerminal(a.err)}
 	icfg := ingest.ImportConfig{
-		Kafka: conn, Institutions: directory, Keys: ring, StateDir: filepath.Join(cfg.StateDir, "imports"), Mapping: c.Mapping,
+		Kafka: conn, Institutions: directory, Keys: ring, StateDir: filepath.Join(cfg.StateDir, "imports"), Format: c.Format, Mapping: c.Mapping,
 		Platform: c.Platform, Institution: c.Institution, Account: c.Account, Until: c.Until, Log: a.log,
 	}
 	if !c.Quiet {
@@ -69,7 +71,7 @@ func (c importCommand) Run(ctx context.Context, a *app) error {
 		if f.Read == 0 && err != nil {
 			continue
 		}
-		fmt.Fprintf(a.out, "%s: %v\n", f.File, f.Counts)
+		fmt.Fprintf(a.out, "%s (%s): %v\n", f.File, strings.TrimSpace(f.Format+" "+f.Mapping), f.Counts)
 		if f.Resumed > 0 {
 			fmt.Fprintf(a.out, "  %d rows had been produced by an earlier run\n", f.Resumed)
 		}

@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/dwiarah/dwiarah/ingest"
+	"github.com/dwiarah/dwiarah/ingest/internal/archive"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
 )
@@ -23,7 +25,7 @@ type cli struct {
 	Version kong.VersionFlag `help:"Print the version and end."`
 
 	Run      runCommand      `cmd:"" default:"withargs" help:"Poll the configured sources until stopped."`
-	Import   importCommand   `cmd:"" help:"Import archives: JSON lines, or CSV through a mapping; .gz and .zst too; - is the standard input."`
+	Import   importCommand   `cmd:"" help:"Import archives: JSON lines, CSV, posts of X, exports of X, Mastodon and Bluesky."`
 	Backfill backfillCommand `cmd:"" help:"Read a range of a source again."`
 	Sources  sourcesCommand  `cmd:"" help:"Show how far each source is."`
 	Check    checkCommand    `cmd:"" help:"Call each source once."`
@@ -53,13 +55,22 @@ func main() {
 	os.Exit(start(os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// formats are the names of the archive formats.
+func formats() []string {
+	var names []string
+	for _, f := range archive.Formats() {
+		names = append(names, string(f))
+	}
+	return names
+}
+
 // start returns the process's exit code.
 func start(args []string, out, errOut io.Writer) int {
 	log := slog.New(slog.NewTextHandler(errOut, nil))
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("ingest"), kong.Description("Dwiarah's ingest: platforms and archives to Kafka."), kong.UsageOnError(),
-		kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }), kong.Vars{"version": version()})
+		kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }), kong.Vars{"version": version(), "formats": strings.Join(formats(), ", ")})
 	if err != nil {
 		fmt.Fprintln(errOut, "ingest:", err)
 		return 1

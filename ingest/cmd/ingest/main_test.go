@@ -169,7 +169,7 @@ func TestKeysImportAndTail(t *testing.T) {
 	}
 	file := w.write("arsip.jsonl", archiveOf(300))
 	code, out, errOut := w.run("--config", w.path("ingest.yaml"), "import", file)
-	if code != 0 || !strings.Contains(out, "arsip.jsonl: read 303 = produced 300 + dropped 0 + dead-lettered 3\n  dead-lettered malformed: 3\n") {
+	if code != 0 || !strings.Contains(out, "arsip.jsonl (jsonl): read 303 = produced 300 + dropped 0 + dead-lettered 3\n  dead-lettered malformed: 3\n") {
 		t.Errorf("code %d, summary:\n%s%s", code, out, errOut)
 	}
 	if !strings.Contains(errOut, "arsip.jsonl: scanning 100 %, 303 rows") || !strings.Contains(errOut, "arsip.jsonl: producing 100 %, 303 rows") {
@@ -225,7 +225,7 @@ func TestImportFromStandardInput(t *testing.T) {
 	cmd := w.child("", "--config", w.path("ingest.yaml"), "import", "-")
 	cmd.Stdin = strings.NewReader(archiveOf(10))
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "stdin: read 10 = produced 10") {
+	if err != nil || !strings.Contains(string(out), "stdin (jsonl): read 10 = produced 10") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if left, err := filepath.Glob(filepath.Join(w.path("state"), "imports", "*")); err != nil || len(left) > 0 {

@@ -38,6 +38,14 @@ func mapping(t testing.TB, text string) *archive.Mapping {
 	return m
 }
 
+func settings(m *archive.Mapping) archive.Settings {
+	s := archive.Settings{Mapping: m, Now: now}
+	if m != nil {
+		s.Format = archive.FormatCSV
+	}
+	return s
+}
+
 // rows reads a file and writes each row as line:id, or line!reason.
 func rows(t testing.TB, name, content string, m *archive.Mapping) []string {
 	t.Helper()
@@ -45,7 +53,7 @@ func rows(t testing.TB, name, content string, m *archive.Mapping) []string {
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := archive.Open(path, archive.Settings{Mapping: m, Now: now})
+	r, err := archive.Open(path, settings(m))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +142,7 @@ func TestCSVReadsWhatTheStandardReads(t *testing.T) {
 		if err := os.WriteFile(path, content.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := archive.Open(path, archive.Settings{Mapping: m, Now: now})
+		r, err := archive.Open(path, settings(m))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +214,7 @@ times: {layouts: ["02/01/2006 15:04", unix], zone: Asia/Makassar}
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := archive.Open(path, archive.Settings{Mapping: m, Now: now})
+	r, err := archive.Open(path, settings(m))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"html"
 	"io/fs"
 	"os"
 	"regexp"
@@ -36,6 +37,8 @@ type Mapping struct {
 	Inbound  InboundRule  `yaml:"inbound"`
 	Mentions MentionsRule `yaml:"mentions"`
 	Missing  MissingRule  `yaml:"missing"`
+	// Entities tells that texts hold HTML's entities, as &amp; for &.
+	Entities bool `yaml:"html_entities"`
 
 	zone    *time.Location
 	pattern *regexp.Regexp
@@ -49,10 +52,18 @@ type TimeRule struct {
 	Zone string `yaml:"zone"`
 }
 
-// KindRule derives the kind from whether the row has a parent. Either half may be empty: then the kind's column or constant counts.
+// KindRule derives the kind. The first of the flags that the row raises counts; then whether the row names a parent or the parent's author. Either half of that
+// may be empty: then the kind's column or constant counts.
 type KindRule struct {
-	WithParent    string `yaml:"with_parent"`
-	WithoutParent string `yaml:"without_parent"`
+	Flags         []FlagRule `yaml:"flags"`
+	WithParent    string     `yaml:"with_parent"`
+	WithoutParent string     `yaml:"without_parent"`
+}
+
+// FlagRule is a column of yes and no that tells one kind.
+type FlagRule struct {
+	Column string `yaml:"column"`
+	Kind   string `yaml:"kind"`
 }
 
 // InboundRule reads the direction from a column of yes and no.
@@ -157,7 +168,7 @@ func DetectMapping(path string, shipped fs.FS) (*Mapping, error) {
 	var best *Mapping
 	most := 0
 	for _, m := range all {
-		required := len(m.Columns) - len(m.Optional)
+		required := len(m.Columns) - len(m.Optional) + len(m.Kind.Flags)
 		if _, err := m.bind(p.fields, Defaults{Platform: schemas.PlatformWeb}); err == nil && required > most {
 			best, most = m, required
 		}
@@ -226,6 +237,14 @@ func (m *Mapping) check(report func(key, value, allowed string)) {
 			report(key, kind, "one of "+strings.Join(schemas.Kinds(), ", "))
 		}
 	}
+	for n, flag := range m.Kind.Flags {
+		if !slices.Contains(schemas.Kinds(), flag.Kind) {
+			report(fmt.Sprintf("kind.flags[%d].kind", n), flag.Kind, "one of "+strings.Join(schemas.Kinds(), ", "))
+		}
+		if flag.Column == "" {
+			report(fmt.Sprintf("kind.flags[%d].column", n), "", "the name of a column of yes and no")
+		}
+	}
 	if p := m.Constants["platform"]; p != "" && !schemas.KnownPlatform(p) {
 		report("constants.platform", p, "one of "+strings.Join(schemas.Platforms(), ", "))
 	}
@@ -286,13 +305,14 @@ type columns struct {
 	at       map[string]int
 	inbound  int
 	mentions int
+	flags    []int
 	// seen counts equal rows, for the ids of rows that have none.
 	seen map[[16]byte]int
 }
 
 // bind finds the mapping's columns in a header. The error names every column that is not there.
 func (m *Mapping) bind(header []string, defaults Defaults) (*columns, error) {
-	c := &columns{Mapping: m, defaults: defaults, at: map[string]int{}, inbound: -1, mentions: -1, seen: map[[16]byte]int{}}
+	c := &columns{Mapping: m, defaults: defaults, at: map[string]int{}, inbound: -1, mentions: -1, seen: map[[16]byte]int{}, flags: make([]int, len(m.Kind.Flags))}
 	index := map[string]int{}
 	for n, name := range header {
 		name = strings.TrimSpace(name)
@@ -314,10 +334,15 @@ func (m *Mapping) bind(header []string, defaults Defaults) (*columns, error) {
 			absent = append(absent, fmt.Sprintf("%s (for %s)", strings.Join(m.Columns[field], " or "), field))
 		}
 	}
-	for _, extra := range []struct {
+	type extra struct {
 		column string
 		at     *int
-	}{{m.Inbound.Column, &c.inbound}, {m.Mentions.Column, &c.mentions}} {
+	}
+	extras := []extra{{m.Inbound.Column, &c.inbound}, {m.Mentions.Column, &c.mentions}}
+	for n, flag := range m.Kind.Flags {
+		extras = append(extras, extra{flag.Column, &c.flags[n]})
+	}
+	for _, extra := range extras {
 		if extra.column == "" {
 			continue
 		}
@@ -396,8 +421,11 @@ func (c *columns) message(fields []string, now time.Time) (*schemas.Message, *sc
 			m.Direction = schemas.Inbound
 		}
 	}
-	if kind := c.Kind.of(m.ParentID); kind != "" {
-		m.Kind = kind
+	if err := c.kind(m, fields); err != nil {
+		return nil, err
+	}
+	if c.Entities {
+		m.Text = html.UnescapeString(m.Text)
 	}
 	c.mention(m, fields)
 	c.complete(m, fields)
@@ -416,11 +444,25 @@ func (c *columns) constant(key string) string {
 	return c.Constants[key]
 }
 
-func (k KindRule) of(parent string) string {
-	if parent != "" {
-		return k.WithParent
+func (c *columns) kind(m *schemas.Message, fields []string) *schemas.FieldError {
+	for n, flag := range c.Kind.Flags {
+		raised, err := yes(flag.Column, strings.TrimSpace(fields[c.flags[n]]))
+		if err != nil {
+			return err
+		}
+		if raised {
+			m.Kind = flag.Kind
+			return nil
+		}
 	}
-	return k.WithoutParent
+	kind := c.Kind.WithoutParent
+	if m.ParentID != "" || m.ParentAuthorID != "" {
+		kind = c.Kind.WithParent
+	}
+	if kind != "" {
+		m.Kind = kind
+	}
+	return nil
 }
 
 func (c *columns) mention(m *schemas.Message, fields []string) {

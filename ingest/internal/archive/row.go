@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -9,16 +10,20 @@ import (
 	"unicode/utf8"
 
 	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/institutions"
 )
 
 // Row is one row of an archive: a valid message, or the reason why it is none.
 type Row struct {
-	// Line is the number of the physical line on which the row begins, from 1, a header included.
+	// Line is the number of the physical line on which the row begins, from 1, a header included; in a CAR file the number of the block. Several rows can
+	// come from one line.
 	Line int64
 	// Raw is the row as it came; of a line over MaxLineBytes only its head.
 	Raw     []byte
 	Message *schemas.Message
-	Err     *schemas.FieldError
+	// Drop says why a row that is in order is left out.
+	Drop schemas.DropReason
+	Err  *schemas.FieldError
 }
 
 // Defaults fill in what neither the rows nor the mapping name.
@@ -30,9 +35,13 @@ type Defaults struct {
 
 // Settings say how an archive is read.
 type Settings struct {
-	// Mapping is how the columns of a CSV become a message; nil for JSON lines.
+	// Format of the file; FormatLines when empty.
+	Format Format
+	// Mapping is how the columns of a CSV become a message; only for FormatCSV.
 	Mapping  *Mapping
 	Defaults Defaults
+	// Accounts are the official ones; nil means none.
+	Accounts *institutions.Directory
 	// Now bounds how far in the future a time may lie.
 	Now time.Time
 }
@@ -40,26 +49,75 @@ type Settings struct {
 // Reader reads the rows of one file in their order.
 type Reader struct {
 	stream *stream
-	rows   interface{ next() (Row, error) }
+	rows   rowReader
 }
 
-// Open opens a file; a CSV's header is read and checked against the mapping.
+// Open opens a file; a CSV's header is read and checked against the mapping, and what lies beside an account's own archive is read.
 func Open(path string, settings Settings) (*Reader, error) {
 	s, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{stream: s}
-	if settings.Mapping == nil {
-		r.rows = &jsonRows{lines: newLineReader(s), settings: settings}
-		return r, nil
-	}
-	rows, err := newCSVRows(newLineReader(s), settings)
+	rows, err := newRows(path, s, settings)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	r.rows = rows
-	return r, nil
+	return &Reader{stream: s, rows: rows}, nil
+}
+
+type rowReader interface{ next() (Row, error) }
+
+func newRows(path string, s *stream, settings Settings) (rowReader, error) {
+	if settings.Accounts == nil {
+		settings.Accounts = &institutions.Directory{}
+	}
+	items := &itemRows{now: settings.Now, defaults: settings.Defaults}
+	switch settings.Format {
+	case FormatLines, "":
+		return &jsonRows{lines: newLineReader(s), settings: settings}, nil
+	case FormatCSV:
+		return newCSVRows(newLineReader(s), settings)
+	case FormatXArchive:
+		owner, err := xArchiveOwner(path, settings.Defaults.Account)
+		items.items, items.decode = newElementReader(s, ""), tweets{accounts: settings.Accounts, owner: owner}.decode
+		return items, err
+	case FormatTweets:
+		reader, err := newItemReader(s, "")
+		items.items, items.decode = reader, tweets{accounts: settings.Accounts}.decode
+		return items, err
+	case FormatMastodon:
+		export, err := newOutbox(path)
+		items.items, items.decode = newElementReader(s, "orderedItems"), export.decode
+		return items, err
+	case FormatBluesky:
+		reader, err := newItemReader(s, "records")
+		items.items, items.decode = reader, decodeSkyRecord
+		return items, err
+	case FormatBlueskyCAR:
+		repo, err := newSkyRepo(path)
+		if err != nil {
+			return nil, err
+		}
+		items.binary, items.decode = true, repo.decode
+		items.items, err = newCARReader(s)
+		return items, err
+	}
+	_, err := ParseFormat(string(settings.Format))
+	return nil, err
+}
+
+// newItemReader reads the elements of an array where the file has one (at the top, or under the key), else a line each.
+func newItemReader(s *stream, key string) (itemReader, error) {
+	r := bufio.NewReaderSize(s, detectBytes)
+	head, err := r.Peek(detectBytes)
+	if err != nil && len(head) == 0 && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading the archive: %w", err)
+	}
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, byteOrderMark), " \t\r\n")
+	if key == "" && bytes.HasPrefix(text, []byte("[")) || key != "" && keysOf(text)[key] {
+		return newElementReader(r, key), nil
+	}
+	return newLineReader(r), nil
 }
 
 // Next returns the next row; io.EOF after the last. Any other error means that the rest of the file cannot be read.

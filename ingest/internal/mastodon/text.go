@@ -70,3 +70,12 @@ func linkText(t html.Token, mentions []mention) string {
 	}
 	return href
 }
+
+// PlainText is the text of a status's HTML, for exports; handles has the handle with its host of each mentioned profile's address.
+func PlainText(content string, handles map[string]string) string {
+	mentions := make([]mention, 0, len(handles))
+	for profile, handle := range handles {
+		mentions = append(mentions, mention{Acct: handle, URL: profile})
+	}
+	return plainText(content, mentions)
+}
