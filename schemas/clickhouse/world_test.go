@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -58,14 +59,33 @@ func (w world) putMessages(t fataler, conn driver.Conn, messages []*event.Enrich
 		}
 		facts = append(facts, factsRow(e))
 		if m.DeletedAtMs == nil {
-			bodies = append(bodies, []any{m.Institution, time.UnixMilli(m.CreatedAtMs), m.Platform, m.MessageId, string(m.MessageKey), m.Text, version(e), forever})
+			bodies = append(bodies, []any{m.Institution, time.UnixMilli(m.CreatedAtMs), m.Platform, m.MessageId, string(m.MessageKey), authorMark(m.AuthorKey), m.Text, version(e), forever})
 		}
 	}
 	insert(t, conn, "tombstones (institution, platform, message_key, deleted_at)", tombstones)
-	insert(t, conn, "message_bodies (institution, created_at, platform, message_id, message_key, text, version, expires_at)", bodies)
+	insert(t, conn, "message_bodies (institution, created_at, platform, message_id, message_key, author_mark, text, version, expires_at)", bodies)
 	insert(t, conn, `message_facts (institution, created_at, platform, message_id, message_key, author_key, kind, direction, is_auto, observed_at, edited_at,
 		parent_id, parent_author_key, root_id, mention_keys, parent_is_account, mentions_account, from_account_stream, author_followers, sentiment,
 		risk_tags, risk_severity, risk_p, needs_reply, bot_p, version, expires_at)`, facts)
+}
+
+// authorMark stands for an author in visibility_changes and message_bodies.
+func authorMark(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return string(sum[:16])
+}
+
+func (w world) putVisibility(t fataler, conn driver.Conn, changes []*event.Visibility) {
+	t.Helper()
+	var rows [][]any
+	for _, v := range changes {
+		subject, key := "message", string(v.MessageKey)
+		if v.AuthorKey != "" {
+			subject, key = "author", authorMark(v.AuthorKey)
+		}
+		rows = append(rows, []any{v.Institution, v.Platform, subject, key, time.UnixMilli(v.AtMs), v.State, v.Reason})
+	}
+	insert(t, conn, "visibility_changes (institution, platform, subject, subject_key, at, state, reason)", rows)
 }
 
 // forever is an expires_at that no test reaches.

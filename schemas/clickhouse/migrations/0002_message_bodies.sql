@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS message_bodies
     platform    LowCardinality(String),
     message_id  String CODEC(ZSTD(1)),
     message_key FixedString(16),
+    author_mark FixedString(16) COMMENT 'the first 16 bytes of SHA-256(author_key): what conceals all texts of an author',
     text        String CODEC(ZSTD(3)),
     url         String COMMENT 'only of outbound messages' CODEC(ZSTD(3)),
     expires_at  DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),

@@ -1,4 +1,4 @@
--- FINAL takes the newest version of each row; a tombstone hides a message whichever of the two came first.
+-- FINAL takes the newest version of each row; a tombstone or a suppression hides a message whichever of the two came first.
 CREATE OR REPLACE VIEW messages AS
 SELECT
     f.institution AS institution,
@@ -37,4 +37,9 @@ SELECT
 FROM message_facts AS f FINAL
 LEFT ANTI JOIN tombstones AS d
     ON d.institution = f.institution AND d.platform = f.platform AND d.message_key = f.message_key
-COMMENT 'Every public message, a row per message and institution, as it was last seen; deleted messages are absent. No text and no handle: author_key stands for the author. parent_author_key is empty where the platform does not name it. reach is the number of followers of the author. Always filter by institution and created_at (UTC).'
+LEFT ANTI JOIN int_concealed AS c
+    ON c.institution = f.institution AND c.platform = f.platform AND c.subject = 'message' AND c.subject_key = f.message_key
+LEFT ANTI JOIN int_concealed AS a
+    ON a.institution = f.institution AND a.platform = f.platform AND a.subject = 'author'
+    AND a.subject_key = toFixedString(substring(SHA256(f.author_key), 1, 16), 16)
+COMMENT 'Every public message, a row per message and institution, as it was last seen; deleted and hidden messages are absent. No text and no handle: author_key stands for the author. parent_author_key is empty where the platform does not name it. reach is the number of followers of the author. Always filter by institution and created_at (UTC).'

@@ -7,4 +7,8 @@ SELECT
 FROM message_bodies AS b FINAL
 LEFT ANTI JOIN tombstones AS d
     ON d.institution = b.institution AND d.platform = b.platform AND d.message_key = b.message_key
-COMMENT 'The redacted text of each message, for the role that may read texts. Deleted and expired messages are absent. Join it with messages by institution, platform and message_id.'
+LEFT ANTI JOIN int_concealed AS c
+    ON c.institution = b.institution AND c.platform = b.platform AND c.subject = 'message' AND c.subject_key = b.message_key
+LEFT ANTI JOIN int_concealed AS a
+    ON a.institution = b.institution AND a.platform = b.platform AND a.subject = 'author' AND a.subject_key = b.author_mark
+COMMENT 'The redacted text of each message, for the role that may read texts. Deleted, hidden and expired messages are absent. Join it with messages by institution, platform and message_id.'

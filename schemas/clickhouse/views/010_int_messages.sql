@@ -9,7 +9,7 @@ WITH
         SELECT
             institution, platform, message_id, message_key, created_at, author_key, kind, direction, is_auto, parent_id, parent_author_key,
             parent_is_account, mentions_account, from_account_stream, root_id, mention_keys, needs_reply, sentiment, risk_tags, risk_severity, risk_p,
-            author_followers, bot_p
+            author_followers, bot_p, toFixedString(substring(SHA256(author_key), 1, 16), 16) AS author_mark
         FROM message_facts FINAL
         WHERE ({institution:String} = '' OR institution = {institution:String})
             AND created_at >= {from:DateTime64(3, 'UTC')}
@@ -49,11 +49,19 @@ WITH
         WHERE ({institution:String} = '' OR institution = {institution:String})
         GROUP BY institution, platform, message_key
     ),
+    concealed AS
+    (
+        SELECT institution, platform, subject, subject_key, deleted_at
+        FROM int_concealed
+        WHERE ({institution:String} = '' OR institution = {institution:String})
+    ),
+    -- A hidden message is no message; of a deleted author's every message counts as deleted, at the earlier of its own deletion and the author's.
     -- ifNull keeps the meaning whatever join_use_nulls is set to.
     resolved AS
     (
         SELECT
-            f.institution AS institution, f.platform AS platform, f.message_id AS message_id, f.created_at AS created_at, d.deleted_at AS deleted_at,
+            f.institution AS institution, f.platform AS platform, f.message_id AS message_id, f.created_at AS created_at, 
+            if(d.deleted_at IS NULL OR ifNull(a.deleted_at < d.deleted_at, false), a.deleted_at, d.deleted_at) AS deleted_at,
             f.author_key AS author_key, f.root_id AS root_id, f.kind AS kind, f.direction AS direction, f.is_auto AS is_auto,
             f.mentions_account AS mentions_account, f.from_account_stream AS from_account_stream, f.parent_author_key AS named_parent,
             if(f.parent_author_key != '', f.parent_author_key, ifNull(p.author_key, '')) AS parent_author,
@@ -64,6 +72,11 @@ WITH
         FROM facts AS f
         LEFT JOIN parents AS p ON p.institution = f.institution AND p.platform = f.platform AND p.message_id = f.parent_id
         LEFT JOIN deletions AS d ON d.institution = f.institution AND d.platform = f.platform AND d.message_key = f.message_key
+        LEFT JOIN (SELECT * FROM concealed WHERE subject = 'author' AND deleted_at IS NOT NULL) AS a
+            ON a.institution = f.institution AND a.platform = f.platform AND a.subject_key = f.author_mark
+        LEFT ANTI JOIN (SELECT * FROM concealed WHERE deleted_at IS NULL) AS h
+            ON h.institution = f.institution AND h.platform = f.platform
+            AND (h.subject = 'message' AND h.subject_key = f.message_key OR h.subject = 'author' AND h.subject_key = f.author_mark)
     ),
     roles AS
     (

@@ -3,12 +3,14 @@
 package rows
 
 import (
+	"crypto/sha256"
 	"iter"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/column/orderedmap"
 
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
 )
 
@@ -37,6 +39,7 @@ type Table struct {
 type Block struct {
 	directory  *institutions.Directory
 	tombstones tombstones
+	visibility visibility
 	bodies     bodies
 	facts      facts
 	coverage   coverage
@@ -52,10 +55,10 @@ func NewBlock(directory *institutions.Directory, messages int) *Block {
 }
 
 // Tables returns the tables that have rows, in the order in which they have to be written: whatever the process dies between, a deleted message is
-// never visible (its tombstone is first), and a visible message has its text (its facts are last).
+// never visible (its tombstone is first, and so is what hides it), and a visible message has its text (its facts are last).
 func (b *Block) Tables() []Table {
 	var tables []Table
-	for _, t := range []Table{b.tombstones.table(), b.bodies.table(), b.facts.table(), b.coverage.table(), b.counts.table()} {
+	for _, t := range []Table{b.tombstones.table(), b.visibility.table(), b.bodies.table(), b.facts.table(), b.coverage.table(), b.counts.table()} {
 		if t.Rows > 0 {
 			tables = append(tables, t)
 		}
@@ -92,6 +95,8 @@ func (b *Block) AddLedger(l *event.LedgerEntry) {
 		b.coverage.add(entry.Coverage)
 	case *event.LedgerEntry_Snapshot:
 		b.counts.add(entry.Snapshot)
+	case *event.LedgerEntry_Visibility:
+		b.visibility.add(entry.Visibility)
 	}
 }
 
@@ -126,10 +131,44 @@ func (t *tombstones) table() Table {
 	}}
 }
 
+// AuthorMark stands for an author where the author's key itself has to be erasable: the first 16 bytes of the key's SHA-256.
+func AuthorMark(authorKey string) []byte {
+	sum := sha256.Sum256([]byte(authorKey))
+	return sum[:identitykey.HashBytes]
+}
+
+type visibility struct {
+	institution, platform, subject []string
+	subjectKey                     [][]byte
+	at                             []int64
+	state, reason                  []string
+}
+
+func (t *visibility) add(v *event.Visibility) {
+	subject, key := "message", v.MessageKey
+	if v.AuthorKey != "" {
+		subject, key = "author", AuthorMark(v.AuthorKey)
+	}
+	t.institution = append(t.institution, v.Institution)
+	t.platform = append(t.platform, v.Platform)
+	t.subject = append(t.subject, subject)
+	t.subjectKey = append(t.subjectKey, key)
+	t.at = append(t.at, v.AtMs)
+	t.state = append(t.state, v.State)
+	t.reason = append(t.reason, v.Reason)
+}
+
+func (t *visibility) table() Table {
+	return Table{"visibility_changes", len(t.institution), []Column{
+		{"institution", t.institution}, {"platform", t.platform}, {"subject", t.subject}, {"subject_key", t.subjectKey}, {"at", t.at},
+		{"state", t.state}, {"reason", t.reason},
+	}}
+}
+
 type bodies struct {
 	institution, platform, messageID []string
 	createdAt                        []int64
-	messageKey                       [][]byte
+	messageKey, authorMark           [][]byte
 	text, url                        []string
 	expiresAt                        []int64
 	version                          []uint64
@@ -138,7 +177,7 @@ type bodies struct {
 func (t *bodies) grow(n int) {
 	t.institution, t.platform, t.messageID = make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
 	t.createdAt, t.expiresAt, t.version = make([]int64, 0, n), make([]int64, 0, n), make([]uint64, 0, n)
-	t.messageKey, t.text, t.url = make([][]byte, 0, n), make([]string, 0, n), make([]string, 0, n)
+	t.messageKey, t.authorMark, t.text, t.url = make([][]byte, 0, n), make([][]byte, 0, n), make([]string, 0, n), make([]string, 0, n)
 }
 
 func (t *bodies) add(m *event.Message, expiresAt int64, version uint64) {
@@ -147,6 +186,7 @@ func (t *bodies) add(m *event.Message, expiresAt int64, version uint64) {
 	t.platform = append(t.platform, m.Platform)
 	t.messageID = append(t.messageID, m.MessageId)
 	t.messageKey = append(t.messageKey, m.MessageKey)
+	t.authorMark = append(t.authorMark, AuthorMark(m.AuthorKey))
 	t.text = append(t.text, m.Text)
 	t.url = append(t.url, m.Url)
 	t.expiresAt = append(t.expiresAt, expiresAt)
@@ -156,7 +196,7 @@ func (t *bodies) add(m *event.Message, expiresAt int64, version uint64) {
 func (t *bodies) table() Table {
 	return Table{"message_bodies", len(t.institution), []Column{
 		{"institution", t.institution}, {"created_at", t.createdAt}, {"platform", t.platform}, {"message_id", t.messageID}, {"message_key", t.messageKey},
-		{"text", t.text}, {"url", t.url}, {"expires_at", t.expiresAt}, {"version", t.version},
+		{"author_mark", t.authorMark}, {"text", t.text}, {"url", t.url}, {"expires_at", t.expiresAt}, {"version", t.version},
 	}}
 }
 

@@ -153,6 +153,8 @@ func CheckLedger(l *event.LedgerEntry) error {
 		return checkCoverage(entry.Coverage)
 	case *event.LedgerEntry_Snapshot:
 		return checkSnapshot(entry.Snapshot)
+	case *event.LedgerEntry_Visibility:
+		return checkVisibility(entry.Visibility)
 	default:
 		return missing("entry")
 	}
@@ -202,6 +204,30 @@ func checkSnapshot(s *event.AccountSnapshot) error {
 		}
 	}
 	return nil
+}
+
+func checkVisibility(v *event.Visibility) error {
+	switch {
+	case v.GetInstitution() == "":
+		return missing("institution")
+	case !schemas.KnownPlatform(v.Platform):
+		return unknownPlatform(v.Platform)
+	case (len(v.MessageKey) == 0) == (v.AuthorKey == ""):
+		return invalid("message_key", "", "exactly one of message_key and author_key")
+	case v.AuthorKey == "" && len(v.MessageKey) != identitykey.HashBytes:
+		return invalid("message_key", fmt.Sprintf("%d bytes", len(v.MessageKey)), fmt.Sprintf("%d bytes", identitykey.HashBytes))
+	case v.AuthorKey != "" && !authorKey(v.AuthorKey):
+		return invalid("author_key", "", fmt.Sprintf("%d lower-case hex digits", authorKeyDigits))
+	case v.State == schemas.VisibilityDeleted && v.AuthorKey == "":
+		return invalid("state", v.State, "hidden or shown; a message's deletion is a message with deleted_at")
+	case !slices.Contains([]string{schemas.VisibilityHidden, schemas.VisibilityShown, schemas.VisibilityDeleted}, v.State):
+		return invalid("state", v.State, "hidden, shown or deleted")
+	case v.State == schemas.VisibilityHidden && !slices.Contains([]string{schemas.HiddenSuspended, schemas.HiddenProtected, schemas.HiddenWithheld}, v.Reason):
+		return invalid("reason", v.Reason, "suspended, protected or withheld")
+	case v.State != schemas.VisibilityHidden && v.Reason != "":
+		return invalid("reason", v.Reason, "empty, because the state is "+v.State)
+	}
+	return checkTime("at", &v.AtMs, earliest)
 }
 
 func missing(key string) error {

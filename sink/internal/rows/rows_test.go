@@ -149,6 +149,13 @@ func TestMappingIsGolden(t *testing.T) {
 			{Entry: &event.LedgerEntry_Snapshot{Snapshot: &event.AccountSnapshot{
 				Institution: "dinas-air", Platform: "mastodon", Account: "dinasair", ObservedAtMs: ms("2026-03-01T00:00:00Z"), Followers: ptr[int64](9000),
 			}}},
+			{Entry: &event.LedgerEntry_Visibility{Visibility: &event.Visibility{
+				Institution: "dinas-air", Platform: "mastodon", MessageKey: []byte("0123456789abcdef"), State: schemas.VisibilityHidden,
+				Reason: schemas.HiddenWithheld, AtMs: ms("2026-03-01T00:00:00Z"),
+			}}},
+			{Entry: &event.LedgerEntry_Visibility{Visibility: &event.Visibility{
+				Institution: "dinas-air", Platform: "mastodon", AuthorKey: strings.Repeat("ab", 16), State: schemas.VisibilityDeleted, AtMs: ms("2026-03-02T00:00:00Z"),
+			}}},
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -189,6 +196,7 @@ func TestTablesComeInTheirOrderAndAlike(t *testing.T) {
 	block := rows.NewBlock(nil, 0)
 	block.AddLedger(&event.LedgerEntry{Entry: &event.LedgerEntry_Coverage{Coverage: &event.Coverage{}}})
 	block.AddLedger(&event.LedgerEntry{Entry: &event.LedgerEntry_Snapshot{Snapshot: &event.AccountSnapshot{}}})
+	block.AddLedger(&event.LedgerEntry{Entry: &event.LedgerEntry_Visibility{Visibility: &event.Visibility{}}})
 	for _, e := range []*event.Enriched{full(), change(full(), func(m *event.Message, _ *event.Enriched) { m.DeletedAtMs = ptr(m.CreatedAtMs) })} {
 		if err := block.AddEnriched(e); err != nil {
 			t.Fatal(err)
@@ -203,8 +211,8 @@ func TestTablesComeInTheirOrderAndAlike(t *testing.T) {
 			}
 		}
 	}
-	// A deleted message must not be seen for a moment, and a message that is seen must have its text.
-	if diff := cmp.Diff([]string{"tombstones", "message_bodies", "message_facts", "coverage_ledger", "account_counts"}, names); diff != "" {
+	// A deleted or hidden message must not be seen for a moment, and a message that is seen must have its text.
+	if diff := cmp.Diff([]string{"tombstones", "visibility_changes", "message_bodies", "message_facts", "coverage_ledger", "account_counts"}, names); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -277,10 +285,27 @@ func TestCheckLedgerRefuses(t *testing.T) {
 		f(s)
 		return &event.LedgerEntry{Entry: &event.LedgerEntry_Snapshot{Snapshot: s}}
 	}
+	visibility := func(f func(*event.Visibility)) *event.LedgerEntry {
+		v := &event.Visibility{Institution: "dinas-air", Platform: "x", AuthorKey: strings.Repeat("ab", 16), State: schemas.VisibilityShown, AtMs: ms("2026-03-01T00:00:00Z")}
+		f(v)
+		return &event.LedgerEntry{Entry: &event.LedgerEntry_Visibility{Visibility: v}}
+	}
+	message := func(v *event.Visibility) { v.AuthorKey, v.MessageKey = "", make([]byte, 16) }
 	for _, c := range []struct {
 		entry *event.LedgerEntry
 		key   string
 	}{
+		{visibility(func(v *event.Visibility) { v.Institution = "" }), "institution"},
+		{visibility(func(v *event.Visibility) { v.Platform = "friendster" }), "platform"},
+		{visibility(func(v *event.Visibility) { v.AuthorKey = "" }), "message_key"},
+		{visibility(func(v *event.Visibility) { v.MessageKey = make([]byte, 16) }), "message_key"},
+		{visibility(func(v *event.Visibility) { v.AuthorKey, v.MessageKey = "", make([]byte, 15) }), "message_key"},
+		{visibility(func(v *event.Visibility) { v.AuthorKey = "@warga" }), "author_key"},
+		{visibility(func(v *event.Visibility) { v.State = "gone" }), "state"},
+		{visibility(func(v *event.Visibility) { message(v); v.State = schemas.VisibilityDeleted }), "state"},
+		{visibility(func(v *event.Visibility) { v.State = schemas.VisibilityHidden }), "reason"},
+		{visibility(func(v *event.Visibility) { v.Reason = schemas.HiddenSuspended }), "reason"},
+		{visibility(func(v *event.Visibility) { v.AtMs = 0 }), "at"},
 		{&event.LedgerEntry{}, "entry"},
 		{coverage(func(c *event.Coverage) { c.Institution = "" }), "institution"},
 		{coverage(func(c *event.Coverage) { c.Connector = "" }), "connector"},
@@ -298,7 +323,8 @@ func TestCheckLedgerRefuses(t *testing.T) {
 			t.Errorf("%v: %v, want one of %s", c.entry, err, c.key)
 		}
 	}
-	if err := errors.Join(rows.CheckLedger(coverage(func(*event.Coverage) {})), rows.CheckLedger(snapshot(func(*event.AccountSnapshot) {}))); err != nil {
+	if err := errors.Join(rows.CheckLedger(coverage(func(*event.Coverage) {})), rows.CheckLedger(snapshot(func(*event.AccountSnapshot) {})),
+		rows.CheckLedger(visibility(message))); err != nil {
 		t.Error(err)
 	}
 }
