@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"html/template"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -286,3 +288,63 @@ const minRanked = 30
 
 // Ranked tells whether there are enough requests to compare institutions by.
 func (s Summary) Ranked() bool { return s.Wait.Restricted != nil && s.Wait.N >= minRanked }
+
+// Report is a report that was made, as the run log knows it.
+type Report struct {
+	Name, About, Period string
+	// Page is the file to open first, Others are the same figures in other forms.
+	Page   string
+	Others []string
+}
+
+// shownReports is how many reports the page lists; the folder keeps all.
+const shownReports = 40
+
+const selectReports = `
+SELECT toString(report) AS report, toString(institution) AS institution, period_from, period_to, outputs
+FROM report_runs FINAL
+WHERE status = 'done'
+ORDER BY period_to DESC, report, institution
+LIMIT {most:UInt32}`
+
+// reports returns the reports that were made last, the newest period first. One that is about no institution in the list compares them all, in the zone of
+// the first.
+func reports(ctx context.Context, conn driver.Conn, list []Summary) ([]Report, error) {
+	var rows []struct {
+		Report      string    `ch:"report"`
+		Institution string    `ch:"institution"`
+		From        time.Time `ch:"period_from"`
+		To          time.Time `ch:"period_to"`
+		Outputs     []string  `ch:"outputs"`
+	}
+	if err := conn.Select(ctx, &rows, selectReports, clickhouse.Named("most", fmt.Sprint(shownReports))); err != nil {
+		return nil, fmt.Errorf("reading which reports were made: %w", err)
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	var out []Report
+	for _, r := range rows {
+		report, zone := Report{Name: r.Report, About: "all institutions compared"}, list[0].location()
+		for _, in := range list {
+			if in.ID == r.Institution {
+				report.About, zone = in.Name, in.location()
+			}
+		}
+		report.Period = r.From.In(zone).Format("2 Jan") + " – " + r.To.Add(-time.Second).In(zone).Format("2 Jan 2006")
+		for _, output := range r.Outputs {
+			name, isFile := strings.CutPrefix(output, "file:")
+			switch {
+			case !isFile:
+			case filepath.Ext(name) == ".html":
+				report.Page = name
+			default:
+				report.Others = append(report.Others, name)
+			}
+		}
+		if report.Page != "" {
+			out = append(out, report)
+		}
+	}
+	return out, nil
+}

@@ -77,13 +77,18 @@ func tagName(tag string) string { return strings.ReplaceAll(tag, "_", " ") }
 
 func local(in Institution, t time.Time) string { return t.In(in.location()).Format("2 Jan 2006 15:04") }
 
+// dayAfter is the first UTC midnight after t: as a period's end it leaves nothing of the last day out.
+func dayAfter(t time.Time) string {
+	return t.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1).Format(time.DateOnly)
+}
+
 // volumeChart draws what came in against what was answered, a bar pair a day.
 func volumeChart(in Institution, points []Point) (template.HTML, error) {
 	inbound, replies := make([]float64, len(points)), make([]float64, len(points))
 	for i, p := range points {
 		inbound[i], replies[i] = float64(p.Inbound), float64(p.Replies)
 	}
-	return chart(in, points, [][]float64{inbound, replies}, []string{"addressed to the institution", "human replies"}, nil)
+	return chart(in, points, [][]float64{inbound, replies}, []string{"addressed to the institution", "human replies"}, charts.ValueAxisOption{})
 }
 
 // ratesChart draws shares of a day in percent; a day without a value is a gap, not a 0.
@@ -92,8 +97,7 @@ func ratesChart(in Institution, points []Point) (template.HTML, error) {
 	for i, p := range points {
 		answered[i], negative[i] = orGap(p.Answered24h), orGap(p.Negative)
 	}
-	top := 100.0
-	return chart(in, points, [][]float64{answered, negative}, []string{"answered within 24 h, %", "negative, % (raw)"}, &top)
+	return chart(in, points, [][]float64{answered, negative}, []string{"answered within 24 h, %", "negative, % (raw)"}, charts.ValueAxisOption{Max: charts.Ptr(100.0), Unit: 25, LabelCount: 5})
 }
 
 func orGap(share *float64) float64 {
@@ -103,7 +107,8 @@ func orGap(share *float64) float64 {
 	return 100 * *share
 }
 
-func chart(in Institution, points []Point, series [][]float64, names []string, top *float64) (template.HTML, error) {
+// chart draws lines by day, once for a desk and once for a phone, where the letters of the first would be unreadable; the style sheet shows one of them.
+func chart(in Institution, points []Point, series [][]float64, names []string, axis charts.ValueAxisOption) (template.HTML, error) {
 	if len(points) == 0 {
 		return "", nil
 	}
@@ -111,25 +116,31 @@ func chart(in Institution, points []Point, series [][]float64, names []string, t
 	for i, p := range points {
 		labels[i] = p.Bucket.In(in.location()).Format("2 Jan")
 	}
-	opt := charts.NewLineChartOptionWithData(series)
-	opt.XAxis.Labels = labels
-	opt.XAxis.LabelCount = 7
-	opt.Legend.SeriesNames = names
-	opt.Legend.Offset = charts.OffsetLeft
-	opt.LineStrokeWidth = 2
-	opt.Symbol = charts.Symbol{Shape: charts.SymbolNone}
-	zero := 0.0
-	opt.YAxis[0].Min = &zero
-	opt.YAxis[0].Max = top
-	opt.Theme = charts.GetTheme(charts.ThemeLight).WithSeriesColors([]charts.Color{charts.ColorFromHex("#0f766e"), charts.ColorFromHex("#c2410c")})
-	p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: 900, Height: 280})
-	if err := p.LineChart(opt); err != nil {
-		return "", fmt.Errorf("drawing a chart: %w", err)
-	}
-	svg, err := p.Bytes()
-	if err != nil {
-		return "", fmt.Errorf("drawing a chart: %w", err)
+	axis.Min = charts.Ptr(0.0)
+	var out strings.Builder
+	for _, size := range []struct {
+		class                 string
+		width, height, labels int
+	}{{"wide", 900, 280, 7}, {"narrow", 420, 300, 4}} {
+		opt := charts.NewLineChartOptionWithData(series)
+		opt.XAxis.Labels, opt.XAxis.LabelCount = labels, size.labels
+		opt.YAxis[0] = axis
+		opt.Legend.SeriesNames = names
+		opt.Legend.Offset = charts.OffsetLeft
+		opt.Legend.Symbol = charts.SymbolSquare // the names of lines with dots run into one another
+		opt.LineStrokeWidth = 2
+		opt.Symbol = charts.Symbol{Shape: charts.SymbolNone}
+		opt.Theme = charts.GetTheme(charts.ThemeLight).WithSeriesColors([]charts.Color{charts.ColorFromHex("#0f766e"), charts.ColorFromHex("#c2410c")})
+		p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: size.width, Height: size.height})
+		if err := p.LineChart(opt); err != nil {
+			return "", fmt.Errorf("drawing a chart: %w", err)
+		}
+		svg, err := p.Bytes()
+		if err != nil {
+			return "", fmt.Errorf("drawing a chart: %w", err)
+		}
+		fmt.Fprintf(&out, `<div class="%s">%s</div>`, size.class, svg)
 	}
 	// The numbers and dates in it are ours; no text of a message or a person reaches a chart.
-	return template.HTML(svg), nil //nolint:gosec
+	return template.HTML(out.String()), nil //nolint:gosec
 }

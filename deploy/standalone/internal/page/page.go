@@ -76,6 +76,7 @@ type Page struct {
 func New(cfg Config) (*Page, error) {
 	tpl, err := template.New("").Funcs(template.FuncMap{
 		"percent": Percent, "duration": Duration, "median": MedianWait, "count": count, "decimal": decimal, "bar": bar, "tag": tagName, "local": local,
+		"suffix": filepath.Ext, "dayAfter": dayAfter,
 	}).ParseFS(templates, "templates/*.html", "templates/*.css")
 	if err != nil {
 		return nil, fmt.Errorf("parsing the page's templates: %w", err)
@@ -152,7 +153,7 @@ func (o onlyReports) Open(name string) (fs.File, error) {
 type overviewData struct {
 	Progress     Progress
 	Institutions []Summary
-	Reports      []string
+	Reports      []Report
 	Addresses    Addresses
 }
 
@@ -161,8 +162,11 @@ func (p *Page) overview(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := overviewData{Progress: progress, Addresses: p.cfg.Addresses, Reports: p.reports()}
-	d.Institutions, err = once(p, progress, "overview", func() ([]Summary, error) { return Summaries(r.Context(), p.cfg.Conn) })
+	d := overviewData{Progress: progress, Addresses: p.cfg.Addresses}
+	if d.Institutions, err = once(p, progress, "overview", func() ([]Summary, error) { return Summaries(r.Context(), p.cfg.Conn) }); err != nil {
+		return nil, err
+	}
+	d.Reports, err = reports(r.Context(), p.cfg.Conn, d.Institutions)
 	return d, err
 }
 
@@ -207,15 +211,4 @@ func once[T any](p *Page, progress Progress, key string, read func() (T, error))
 		p.read[key] = data
 	}
 	return data, err
-}
-
-// reports returns the finished HTML reports, the newest period first.
-func (p *Page) reports() []string {
-	names, err := fs.Glob(os.DirFS(p.cfg.ReportsDir), "*.html")
-	if err != nil {
-		return nil
-	}
-	slices.Sort(names)
-	slices.Reverse(names)
-	return names
 }
