@@ -117,20 +117,24 @@ func chart(in Institution, points []Point, series [][]float64, names []string, a
 		labels[i] = p.Bucket.In(in.location()).Format("2 Jan")
 	}
 	axis.Min = charts.Ptr(0.0)
+	colors := []string{"#0f766e", "#c2410c"}
 	var out strings.Builder
+	out.WriteString(`<p class="key small">`)
+	for i, name := range names {
+		fmt.Fprintf(&out, `<span><i style="background:%s"></i>%s</span> `, colors[i], template.HTMLEscapeString(name))
+	}
+	out.WriteString("</p>")
 	for _, size := range []struct {
 		class                 string
 		width, height, labels int
-	}{{"wide", 900, 280, 7}, {"narrow", 420, 300, 4}} {
+	}{{"wide", 900, 280, 7}, {"narrow", 420, 260, 4}} {
 		opt := charts.NewLineChartOptionWithData(series)
 		opt.XAxis.Labels, opt.XAxis.LabelCount = labels, size.labels
 		opt.YAxis[0] = axis
-		opt.Legend.SeriesNames = names
-		opt.Legend.Offset = charts.OffsetLeft
-		opt.Legend.Symbol = charts.SymbolSquare // the names of lines with dots run into one another
+		opt.Legend.Show = charts.Ptr(false) // the library measures names in another font than the browser's
 		opt.LineStrokeWidth = 2
 		opt.Symbol = charts.Symbol{Shape: charts.SymbolNone}
-		opt.Theme = charts.GetTheme(charts.ThemeLight).WithSeriesColors([]charts.Color{charts.ColorFromHex("#0f766e"), charts.ColorFromHex("#c2410c")})
+		opt.Theme = charts.GetTheme(charts.ThemeLight).WithSeriesColors([]charts.Color{charts.ColorFromHex(colors[0]), charts.ColorFromHex(colors[1])})
 		p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: size.width, Height: size.height})
 		if err := p.LineChart(opt); err != nil {
 			return "", fmt.Errorf("drawing a chart: %w", err)
