@@ -36,10 +36,16 @@ type Sink struct {
 	store     *store.Store
 	writer    *store.Writer
 	consumer  *kafka.Consumer
-	letters   *kafka.Producer
+	letters   producer
 	reports   *report.Reports
 	progress  *telemetry.Progress
 	metrics   metrics
+}
+
+// producer is what the dead letters go through: a *kafka.Producer.
+type producer interface {
+	Produce(ctx context.Context, records ...kafka.Record) error
+	Close() error
 }
 
 // New builds a sink that has connected to nothing: Run runs it, once, or Close gives it up. The configuration has passed Validate.

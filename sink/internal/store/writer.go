@@ -26,6 +26,7 @@ const refusedInARow = 50
 // Writer gets batches into a store. Its methods are not safe for concurrent use: one batch is written after the other.
 type Writer struct {
 	store     *Store
+	insert    func(ctx context.Context, table rows.Table) error
 	directory *institutions.Directory
 	alive     func()
 	log       *slog.Logger
@@ -61,7 +62,12 @@ func NewWriter(s *Store, directory *institutions.Directory, alive func(), log *s
 			return nil, fmt.Errorf("registering the store's metrics: %w", err)
 		}
 	}
-	return &Writer{store: s, directory: directory, alive: alive, log: log, metrics: m}, nil
+	return &Writer{store: s, insert: s.Insert, directory: directory, alive: alive, log: log, metrics: m}, nil
+}
+
+// InsertBy replaces what sends a table's rows once, so that a simulation can stand for the store.
+func (w *Writer) InsertBy(insert func(ctx context.Context, table rows.Table) error) {
+	w.insert = insert
 }
 
 // Write returns when every entry is in the store or is known to be refused by it, for as long as that takes; ctx ends the waiting.
@@ -116,7 +122,7 @@ func (w *Writer) untilIn(ctx context.Context, table rows.Table) error {
 	return w.store.until(ctx, func() error {
 		w.alive()
 		start := time.Now()
-		if err := w.store.Insert(ctx, table); err != nil {
+		if err := w.insert(ctx, table); err != nil {
 			return err
 		}
 		w.metrics.seconds.WithLabelValues(table.Name).Observe(time.Since(start).Seconds())
