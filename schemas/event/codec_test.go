@@ -35,7 +35,7 @@ func full() *event.Enriched {
 			ParentAuthorKey: "ffeeddccbbaa99887766554433221100", RootId: "100", MentionKeys: []string{"aa", "bb"},
 			ParentIsAccount: event.Known_KNOWN_YES, MentionsAccount: true, FromAccountStream: true,
 			Likes: ptr[int64](0), Replies: ptr[int64](1), Shares: ptr[int64](2), Views: ptr[int64](3),
-			Url: "https://social.example/1", Redacted: []string{"phone"}, Connector: "mastodon:dinascontoh",
+			TextHash: 7, LinkHashes: []uint64{8, 9}, Url: "https://social.example/1", Redacted: []string{"phone"}, Connector: "mastodon:dinascontoh",
 		},
 		Enrichment: &event.Enrichment{
 			Lang: "id", Sentiment: "negative", PNegative: .75, PNeutral: .125, PPositive: .125, RiskTag: "non_response",

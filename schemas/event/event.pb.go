@@ -123,7 +123,11 @@ type Message struct {
 	// The kinds of personal data that were replaced by placeholders in the text: nik, phone, email, plate, account_number.
 	Redacted []string `protobuf:"bytes,31,rep,name=redacted,proto3" json:"redacted,omitempty"`
 	// The connector that delivered the message, as the coverage ledger names it.
-	Connector     string `protobuf:"bytes,32,opt,name=connector,proto3" json:"connector,omitempty"`
+	Connector string `protobuf:"bytes,32,opt,name=connector,proto3" json:"connector,omitempty"`
+	// Keyed hash of the normalised text, and of each address in it, by which equal contents are found without the text; 0 and empty for what is too
+	// short to be telling (identitykey.Ring.ContentHashes).
+	TextHash      uint64   `protobuf:"fixed64,33,opt,name=text_hash,json=textHash,proto3" json:"text_hash,omitempty"`
+	LinkHashes    []uint64 `protobuf:"fixed64,34,rep,packed,name=link_hashes,json=linkHashes,proto3" json:"link_hashes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -380,6 +384,20 @@ func (x *Message) GetConnector() string {
 		return x.Connector
 	}
 	return ""
+}
+
+func (x *Message) GetTextHash() uint64 {
+	if x != nil {
+		return x.TextHash
+	}
+	return 0
+}
+
+func (x *Message) GetLinkHashes() []uint64 {
+	if x != nil {
+		return x.LinkHashes
+	}
+	return nil
 }
 
 // Enrichment is a pure function of the message's text, language and direction, and of the model.
@@ -1227,7 +1245,8 @@ var File_dwiarah_event_v1_event_proto protoreflect.FileDescriptor
 
 const file_dwiarah_event_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdwiarah/event/v1/event.proto\x12\x10dwiarah.event.v1\"\xd0\t\n" +
+	"\x1cdwiarah/event/v1/event.proto\x12\x10dwiarah.event.v1\"\x8e\n" +
+	"\n" +
 	"\aMessage\x12 \n" +
 	"\vinstitution\x18\x01 \x01(\tR\vinstitution\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x1d\n" +
@@ -1265,7 +1284,10 @@ const file_dwiarah_event_v1_event_proto_rawDesc = "" +
 	"\x05views\x18\x1d \x01(\x03H\bR\x05views\x88\x01\x01\x12\x10\n" +
 	"\x03url\x18\x1e \x01(\tR\x03url\x12\x1a\n" +
 	"\bredacted\x18\x1f \x03(\tR\bredacted\x12\x1c\n" +
-	"\tconnector\x18  \x01(\tR\tconnectorB\x13\n" +
+	"\tconnector\x18  \x01(\tR\tconnector\x12\x1b\n" +
+	"\ttext_hash\x18! \x01(\x06R\btextHash\x12\x1f\n" +
+	"\vlink_hashes\x18\" \x03(\x06R\n" +
+	"linkHashesB\x13\n" +
 	"\x11_author_followersB\x17\n" +
 	"\x15_author_created_at_msB\x11\n" +
 	"\x0f_observed_at_msB\x0f\n" +

@@ -50,6 +50,25 @@ func (m *Message) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.LinkHashes) > 0 {
+		for iNdEx := len(m.LinkHashes) - 1; iNdEx >= 0; iNdEx-- {
+			i -= 8
+			binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.LinkHashes[iNdEx]))
+		}
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.LinkHashes)*8))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0x92
+	}
+	if m.TextHash != 0 {
+		i -= 8
+		binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.TextHash))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0x89
+	}
 	if len(m.Connector) > 0 {
 		i -= len(m.Connector)
 		copy(dAtA[i:], m.Connector)
@@ -1151,6 +1170,12 @@ func (m *Message) SizeVT() (n int) {
 	l = len(m.Connector)
 	if l > 0 {
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.TextHash != 0 {
+		n += 10
+	}
+	if len(m.LinkHashes) > 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(len(m.LinkHashes)*8)) + len(m.LinkHashes)*8
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2357,6 +2382,68 @@ func (m *Message) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Connector = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 33:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TextHash", wireType)
+			}
+			m.TextHash = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.TextHash = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
+		case 34:
+			if wireType == 1 {
+				var v uint64
+				if (iNdEx + 8) > l {
+					return io.ErrUnexpectedEOF
+				}
+				v = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+				iNdEx += 8
+				m.LinkHashes = append(m.LinkHashes, v)
+			} else if wireType == 2 {
+				var packedLen int
+				for shift := uint(0); ; shift += 7 {
+					if shift >= 64 {
+						return protohelpers.ErrIntOverflow
+					}
+					if iNdEx >= l {
+						return io.ErrUnexpectedEOF
+					}
+					b := dAtA[iNdEx]
+					iNdEx++
+					packedLen |= int(b&0x7F) << shift
+					if b < 0x80 {
+						break
+					}
+				}
+				if packedLen < 0 {
+					return protohelpers.ErrInvalidLength
+				}
+				postIndex := iNdEx + packedLen
+				if postIndex < 0 {
+					return protohelpers.ErrInvalidLength
+				}
+				if postIndex > l {
+					return io.ErrUnexpectedEOF
+				}
+				var elementCount int
+				elementCount = packedLen / 8
+				if elementCount != 0 && len(m.LinkHashes) == 0 {
+					m.LinkHashes = make([]uint64, 0, elementCount)
+				}
+				for iNdEx < postIndex {
+					var v uint64
+					if (iNdEx + 8) > l {
+						return io.ErrUnexpectedEOF
+					}
+					v = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+					iNdEx += 8
+					m.LinkHashes = append(m.LinkHashes, v)
+				}
+			} else {
+				return fmt.Errorf("proto: wrong wireType = %d for field LinkHashes", wireType)
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

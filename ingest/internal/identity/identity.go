@@ -182,6 +182,7 @@ func (c *Converter) Events(m *schemas.Message, place Place) []*event.Message {
 		base.ParentAuthorKey = c.authorKey(m.Platform, place.ParentAuthorID)
 	}
 	base.Text, base.Redacted = c.redactors[m.Platform].Text(m.Text)
+	base.TextHash, base.LinkHashes = c.ring.ContentHashes(base.Text)
 
 	events := make([]*event.Message, 0, len(place.Institutions))
 	for n, in := range place.Institutions {

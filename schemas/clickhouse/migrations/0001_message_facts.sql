@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS message_facts
     replies             Nullable(Int64) CODEC(ZSTD(1)),
     shares              Nullable(Int64) CODEC(ZSTD(1)),
     views               Nullable(Int64) CODEC(ZSTD(1)),
+    text_hash           UInt64 COMMENT 'keyed hash of the normalised text, 0 for a short one' CODEC(ZSTD(1)),
+    link_hashes         Array(UInt64) COMMENT 'keyed hashes of the addresses in the text' CODEC(ZSTD(1)),
     redacted            Array(LowCardinality(String)),
     connector           LowCardinality(String),
     lang                LowCardinality(String),

@@ -213,6 +213,8 @@ type facts struct {
 	mentionsAccount, fromAccountStream  []bool
 	authorFollowers, authorCreatedAt    []*int64
 	likes, replies, shares, views       []*int64
+	textHash                            []uint64
+	linkHashes                          [][]uint64
 	redacted                            [][]string
 	connector, lang, sentiment          []string
 	pNegative, pNeutral, pPositive      []*float32
@@ -251,6 +253,7 @@ func (t *facts) grow(n int) {
 	for _, s := range []*[][]string{&t.mentionKeys, &t.redacted, &t.riskTags} {
 		*s = make([][]string, 0, n)
 	}
+	t.textHash, t.linkHashes = make([]uint64, 0, n), make([][]uint64, 0, n)
 	t.messageKey, t.riskSeverity = make([][]byte, 0, n), make([]uint8, 0, n)
 	t.riskP, t.version = make([]*orderedmap.Map[string, float32], 0, n), make([]uint64, 0, n)
 }
@@ -282,6 +285,12 @@ func (t *facts) add(e *event.Enriched, expiresAt int64, version uint64) {
 	t.replies = append(t.replies, m.Replies)
 	t.shares = append(t.shares, m.Shares)
 	t.views = append(t.views, m.Views)
+	textHash, linkHashes := m.TextHash, m.LinkHashes
+	if m.DeletedAtMs != nil { // what remains of a deleted message says nothing of its content
+		textHash, linkHashes = 0, nil
+	}
+	t.textHash = append(t.textHash, textHash)
+	t.linkHashes = append(t.linkHashes, linkHashes)
 	t.redacted = append(t.redacted, m.Redacted)
 	t.connector = append(t.connector, m.Connector)
 	t.addEnrichment(m, e.Enrichment)
@@ -349,7 +358,8 @@ func (t *facts) table() Table {
 		{"observed_at", t.observedAt}, {"edited_at", t.editedAt}, {"parent_id", t.parentID}, {"parent_author_key", t.parentAuthorKey}, {"root_id", t.rootID},
 		{"mention_keys", t.mentionKeys}, {"parent_is_account", t.parentIsAccount}, {"mentions_account", t.mentionsAccount},
 		{"from_account_stream", t.fromAccountStream}, {"author_followers", t.authorFollowers}, {"author_created_at", t.authorCreatedAt},
-		{"likes", t.likes}, {"replies", t.replies}, {"shares", t.shares}, {"views", t.views}, {"redacted", t.redacted}, {"connector", t.connector},
+		{"likes", t.likes}, {"replies", t.replies}, {"shares", t.shares}, {"views", t.views},
+		{"text_hash", t.textHash}, {"link_hashes", t.linkHashes}, {"redacted", t.redacted}, {"connector", t.connector},
 		{"lang", t.lang}, {"sentiment", t.sentiment}, {"p_negative", t.pNegative}, {"p_neutral", t.pNeutral}, {"p_positive", t.pPositive},
 		{"risk_tag", t.riskTag}, {"risk_tags", t.riskTags}, {"risk_severity", t.riskSeverity}, {"risk_p", t.riskP}, {"toxicity", t.toxicity},
 		{"content_function", t.contentFunction}, {"needs_reply", t.needsReply}, {"p_needs_reply", t.pNeedsReply}, {"bot_p", t.botP},

@@ -64,7 +64,7 @@ func full() *event.Enriched {
 			Text:         "Air mati sejak subuh, tolong dicek ya", Lang: "id", ParentId: "110000000000000000",
 			ParentAuthorKey: strings.Repeat("cd", 16), RootId: "109", MentionKeys: []string{strings.Repeat("cd", 16), strings.Repeat("ef", 16)},
 			ParentIsAccount: event.Known_KNOWN_YES, MentionsAccount: true, FromAccountStream: true,
-			Likes: ptr[int64](3), Replies: ptr[int64](0), Shares: ptr[int64](1), Redacted: []string{"phone"}, Connector: "mastodon:dinasair",
+			Likes: ptr[int64](3), Replies: ptr[int64](0), Shares: ptr[int64](1), TextHash: 1 << 63, LinkHashes: []uint64{5, 6}, Redacted: []string{"phone"}, Connector: "mastodon:dinasair",
 		},
 		Enrichment: &event.Enrichment{
 			Lang: "id", Sentiment: schemas.Negative, PNegative: 0.75, PNeutral: 0.25, PPositive: 0, RiskTag: "service_outage",
