@@ -43,7 +43,7 @@ type upCommand struct {
 	Mapping      string    `help:"Mapping of CSV archives: the name of a shipped one or a file. By default the one whose columns the file has." placeholder:"NAME|FILE"`
 	Until        time.Time `help:"Up to when the archives are known to be complete; by default their last message." placeholder:"TIME" format:"2006-01-02T15:04:05Z07:00"`
 	ExitWhenIdle bool      `help:"End once every archive has landed."`
-	Check        bool      `help:"Check the configuration, build everything, start nothing."`
+	Check        bool      `help:"Read institutions.yaml, look for the archives, start nothing."`
 }
 
 type demoCommand struct {
@@ -69,6 +69,12 @@ func main() {
 	level := cli.Up.LogLevel
 	if k.Command() == "demo" {
 		level = cli.Demo.LogLevel
+	} else {
+		// What is wrong with the inputs is told before anything starts, a line a mistake, and not in a log line.
+		k.FatalIfErrorf(stack.Check(cli.Up.config()))
+		if cli.Up.Check {
+			return
+		}
 	}
 	tel, err := telemetry.New("dwiarah", telemetry.Config{Log: telemetry.LogConfig{Level: level, Format: "text"}})
 	k.FatalIfErrorf(err)
@@ -100,16 +106,17 @@ func (l listen) config(data, institutions string) stack.Config {
 	}
 }
 
-func (c upCommand) run(ctx context.Context, log *slog.Logger) error {
+func (c upCommand) config() stack.Config {
 	if c.Institutions == "" {
 		c.Institutions = filepath.Join(c.Data, "institutions.yaml")
 	}
-	cfg := c.config(c.Data, c.Institutions)
+	cfg := c.listen.config(c.Data, c.Institutions)
 	cfg.Archives, cfg.Mapping, cfg.Until, cfg.Reports = c.Import, c.Mapping, c.Until, true
-	if c.Check {
-		return stack.Check(cfg)
-	}
-	return serve(ctx, cfg, log, func(ctx context.Context, s *stack.Stack) (bool, error) {
+	return cfg
+}
+
+func (c upCommand) run(ctx context.Context, log *slog.Logger) error {
+	return serve(ctx, c.config(), log, func(ctx context.Context, s *stack.Stack) (bool, error) {
 		if err := printSummary(ctx, os.Stdout, s); err != nil {
 			return false, err
 		}
