@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dwiarah/dwiarah/enrich/codebook"
+	"github.com/dwiarah/dwiarah/enrich/internal/adapt"
 	"github.com/dwiarah/dwiarah/enrich/internal/model"
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
@@ -110,13 +111,20 @@ type Classifier struct {
 
 	parentOf []int
 	parents  []string
-	scratch  sync.Pool
+	scratch  *sync.Pool
+
+	// adapted is nil for the model itself.
+	adapted *adapted
 }
 
 type scratch struct {
 	doc    text.Doc
 	scorer *model.Scorer
 	p      []float64
+
+	// base, signals and words are what a correction looks at.
+	base, signals []float64
+	words         []uint32
 }
 
 // NewClassifier loads the released model.
@@ -128,7 +136,10 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the classifier: %w", err)
 	}
-	c := &Classifier{model: m, seq: m.Seq}
+	c := &Classifier{model: m, seq: m.Seq * seqStep}
+	if m.Seq > MostReleases {
+		return nil, fmt.Errorf("loading the classifier: model %s is release %d; at most %d are allowed", m.Version, m.Seq, MostReleases)
+	}
 	if c.analyzer, err = text.NewAnalyzer(); err != nil {
 		return nil, fmt.Errorf("loading the classifier: %w", err)
 	}
@@ -153,14 +164,21 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	for _, h := range m.Heads {
 		widest = max(widest, len(h.Labels))
 	}
-	c.scratch.New = func() any { return &scratch{scorer: model.NewScorer(m), p: make([]float64, widest)} }
+	c.scratch = &sync.Pool{New: func() any { return &scratch{scorer: model.NewScorer(m), p: make([]float64, widest)} }}
 	return c, nil
 }
 
 // ModelVersion names the artefact and the rules; every Result carries it.
 func (c *Classifier) ModelVersion() string { return c.version }
 
-// EnrichmentSeq grows with every released model: of two enrichments of one message the one with the larger number wins. At most 1023.
+// seqStep is how far apart the numbers of two releases are: between them is room for the revisions of an institution's adaptation.
+const seqStep = adapt.MostRevisions + 1
+
+// MostReleases is the largest number of a release that the store's row versions have room for.
+const MostReleases = 1023 / seqStep
+
+// EnrichmentSeq is 16 x the number of the release + the revision of the institution's adaptation (0: none): of two enrichments of one message the one
+// with the larger number wins. At most 1023.
 func (c *Classifier) EnrichmentSeq() uint32 { return c.seq }
 
 // Classify answers for one text. Lang is what the platform claims, or empty. Outbound says that the text is the institution's own: then it has a
@@ -169,6 +187,10 @@ func (c *Classifier) EnrichmentSeq() uint32 { return c.seq }
 func (c *Classifier) Classify(s, lang string, outbound bool) Result {
 	w := c.scratch.Get().(*scratch)
 	defer c.scratch.Put(w)
+	return c.classify(w, s, lang, outbound)
+}
+
+func (c *Classifier) classify(w *scratch, s, lang string, outbound bool) Result {
 	c.analyzer.Analyze(&w.doc, s)
 	w.scorer.Score(&w.doc)
 	r := Result{ModelVersion: c.version, RiskTag: risk.None, RiskTags: []string{}, RiskP: TagProbabilities{}}
@@ -181,6 +203,9 @@ func (c *Classifier) Classify(s, lang string, outbound bool) Result {
 	}
 	c.setRisk(w, &r)
 	c.setNeedsReply(w, &r)
+	if c.adapted != nil {
+		c.adapted.correct(c, w, &r)
+	}
 	return r
 }
 

@@ -51,6 +51,8 @@ type ClassifyConfig struct {
 	Workers int `koanf:"workers"`
 	// Timeout is how long one message may take before it is labelled unknown. A message takes microseconds.
 	Timeout config.Duration `koanf:"timeout"`
+	// Adaptations is the folder that enrich adapt writes to; empty for none. It is read when the service starts.
+	Adaptations string `koanf:"adaptations"`
 }
 
 // DefaultConfig returns the defaults: everything on this machine.
@@ -112,6 +114,10 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	classifiers, err := LoadAdaptations(classifier, cfg.Classify.Adaptations, tel.Log)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := cfg.Kafka.Conn("dwiarah-enrich")
 	if err != nil {
 		return nil, err
@@ -125,7 +131,7 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Service, error) {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	stage, err := stream.New(stream.Config{
-		Label: classifier.Enrich, Unknown: classifier.unknown(), Workers: workers, Timeout: cfg.Classify.Timeout.Std(),
+		Label: classifiers.Enrich, Unknown: classifier.unknown(), Workers: workers, Timeout: cfg.Classify.Timeout.Std(),
 		Producer: s.producer, Log: tel.Log, Metrics: tel.Registry,
 	})
 	if err != nil {
@@ -146,6 +152,11 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Service, error) {
 // Run consumes until ctx ends, then drains and returns nil; it returns an error when something broke that no repeat mends.
 func (s *Service) Run(ctx context.Context) error {
 	return errors.Join(s.consumer.Run(ctx), s.producer.Close())
+}
+
+// Enrich answers with the classifier of the message's institution.
+func (c *Classifiers) Enrich(m *event.Message) *event.Enrichment {
+	return c.For(m.Institution).Enrich(m)
 }
 
 // Enrich is Classify for a message of the wire. Its answer is a function of the message's text, language and direction alone.

@@ -18,10 +18,12 @@ import (
 const maxLineBytes = 16 << 20
 
 type classifyCommand struct {
-	Input    string `help:"JSON lines to read; - is the standard input." default:"-" type:"path" short:"i"`
-	Output   string `help:"JSON lines to write; - is the standard output." default:"-" type:"path" short:"o"`
-	Model    string `help:"A model artefact in place of the released one." type:"existingfile"`
-	Outbound bool   `help:"The texts are the institution's own: give each a content function, no risk and no need of reply."`
+	Input       string `help:"JSON lines to read; - is the standard input." default:"-" type:"path" short:"i"`
+	Output      string `help:"JSON lines to write; - is the standard output." default:"-" type:"path" short:"o"`
+	Model       string `help:"A model artefact in place of the released one." type:"existingfile"`
+	Institution string `help:"Whose stream it is: with its adaptation, if it has one."`
+	Adaptations string `help:"The folder of adaptations that enrich adapt writes to; with --institution." type:"existingdir"`
+	Outbound    bool   `help:"The texts are the institution's own: give each a content function, no risk and no need of reply."`
 }
 
 // item is a line of the input. Pointers tell an absent field from an empty one.
@@ -45,6 +47,14 @@ func (c *classifyCommand) Run(s *streams) (err error) {
 	if err != nil {
 		return err
 	}
+	if (c.Institution == "") != (c.Adaptations == "") {
+		return errors.New("--institution and --adaptations go together")
+	}
+	classifiers, err := enrich.LoadAdaptations(classifier, c.Adaptations, s.log)
+	if err != nil {
+		return err
+	}
+	classifier = classifiers.For(c.Institution)
 	in, out := s.in, s.out
 	if c.Input != "-" {
 		f, err := os.Open(c.Input)

@@ -24,6 +24,8 @@ type evaluateCommand struct {
 	Data        string `help:"The data folder, with --all." type:"existingdir"`
 	Model       string `help:"A model artefact in place of the released one." type:"existingfile"`
 	Seed        uint64 `help:"Seed of the bootstrap." default:"1"`
+	Adapt       int    `help:"With --file: what so many labels of this stream are worth. Adapts from labels drawn as the labelling queue draws them, answers a part of the file that was held out, and corrects shares."`
+	Draws       int    `help:"With --adapt: how often that is done." default:"10"`
 	Details     bool   `help:"With --all: every set's classes and confusion, too."`
 }
 
@@ -37,6 +39,9 @@ func (c *evaluateCommand) Run(s *streams) error {
 			return errors.New("--all wants --data, the folder with the data sets")
 		}
 		return c.all(classifier, s.out)
+	}
+	if c.Adapt > 0 {
+		return c.adaptation(s, classifier)
 	}
 	examples, err := corpus.Labelled(c.File, c.TextColumn, c.LabelColumn)
 	if err != nil {

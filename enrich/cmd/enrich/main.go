@@ -19,6 +19,7 @@ type commands struct {
 	Train    trainCommand     `cmd:"" help:"Train the model: the same data, code book and seed give the same bytes."`
 	Evaluate evaluateCommand  `cmd:"" help:"Measure the model on labelled texts."`
 	Label    labelCommand     `cmd:"" help:"Labels by people: store them, write them out, say how far annotators agree."`
+	Adapt    adaptCommand     `cmd:"" help:"Adapt the model to one institution's stream from 100 or more labels; accepted only if cross-validated better."`
 	Run      runCommand       `cmd:"" help:"Run the service: label what is in mentions.raw.v1 into mentions.enriched.v1."`
 	Version  kong.VersionFlag `help:"Print the model's version and end."`
 }

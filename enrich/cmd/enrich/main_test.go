@@ -120,7 +120,7 @@ func TestVersionAndBadCommandLines(t *testing.T) {
 	if code, out, _ := command("", "--version"); code != 0 || !strings.HasPrefix(out, "enrich, model ") {
 		t.Errorf("exit %d, %s", code, out)
 	}
-	if code, _, errOut := command("", "train", "--seq", "2000", "--data", t.TempDir(), "--out", t.TempDir()); code != 1 || !strings.Contains(errOut, "1 to 1023") {
+	if code, _, errOut := command("", "train", "--seq", "2000", "--data", t.TempDir(), "--out", t.TempDir()); code != 1 || !strings.Contains(errOut, "1 to 63") {
 		t.Errorf("exit %d, %s", code, errOut)
 	}
 	if code, _, _ := command("", "nonsense"); code != 2 {

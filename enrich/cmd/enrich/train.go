@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/dwiarah/dwiarah/enrich"
 	"github.com/dwiarah/dwiarah/enrich/codebook"
 	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
@@ -16,15 +17,15 @@ type trainCommand struct {
 	Data string `help:"The folder with the data sets that the model card lists." required:"" type:"existingdir"`
 	Out  string `help:"The folder to write classifier.bin to." required:"" type:"path"`
 	Seed uint64 `help:"Seed of everything that is drawn." default:"1"`
-	Seq  uint32 `help:"Number of the release, 1 to 1023; the newer model wins." default:"1"`
+	Seq  uint32 `help:"Number of the release, 1 to 63; the newer model wins." default:"1"`
 }
 
 // epochs is how often training passes over the data at most; it stops earlier once nothing moves.
 const epochs = 15
 
 func (c *trainCommand) Run(s *streams) error {
-	if c.Seq < 1 || c.Seq > 1023 {
-		return fmt.Errorf("--seq is %d; allowed are 1 to 1023", c.Seq)
+	if c.Seq < 1 || c.Seq > enrich.MostReleases {
+		return fmt.Errorf("--seq is %d; allowed are 1 to %d", c.Seq, enrich.MostReleases)
 	}
 	analyzer, err := text.NewAnalyzer()
 	if err != nil {

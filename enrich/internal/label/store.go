@@ -124,3 +124,39 @@ func (s *Store) All(ctx context.Context, sel Selection) ([]Label, error) {
 	}
 	return out, nil
 }
+
+// Text is a label with the text of its message. Annotators is how many people labelled the message under the head.
+type Text struct {
+	Label
+	Text       string
+	Annotators int
+}
+
+const withTexts = `
+SELECT platform, message_id, label, annotator, labelled_at, model_version, predicted, p, stratum, weight, t.text AS text, count() OVER (PARTITION BY platform, message_id) AS annotators
+FROM (SELECT * FROM message_labels FINAL WHERE institution = {institution:String} AND head = {head:String}) AS l
+INNER JOIN (SELECT platform, message_id, text FROM message_texts WHERE institution = {institution:String}) AS t ON t.platform = l.platform AND t.message_id = l.message_id
+ORDER BY platform, message_id, annotator`
+
+// Texts returns an institution's labels of one head with the texts, of messages that may still be read: neither deleted nor past the retention of texts.
+func (s *Store) Texts(ctx context.Context, institution, head string) ([]Text, error) {
+	rows, err := s.conn.Query(ctx, withTexts, clickhouse.Named("institution", institution), clickhouse.Named("head", head))
+	if err != nil {
+		return nil, fmt.Errorf("reading labelled texts: %w", err)
+	}
+	defer rows.Close()
+	var out []Text
+	for rows.Next() {
+		t := Text{Label: Label{Institution: institution, Head: head}}
+		var annotators uint64
+		if err := rows.Scan(&t.Platform, &t.MessageID, &t.Label.Label, &t.Annotator, &t.LabelledAt, &t.ModelVersion, &t.Predicted, &t.P, &t.Stratum, &t.Weight, &t.Text, &annotators); err != nil {
+			return nil, fmt.Errorf("reading labelled texts: %w", err)
+		}
+		t.Annotators = int(annotators)
+		out = append(out, t)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading labelled texts: %w", err)
+	}
+	return out, nil
+}

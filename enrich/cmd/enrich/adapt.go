@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dwiarah/dwiarah/enrich"
+	"github.com/dwiarah/dwiarah/enrich/internal/adapt"
+	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
+	"github.com/dwiarah/dwiarah/enrich/internal/label"
+)
+
+type adaptCommand struct {
+	databaseFlags
+	Institution string   `help:"Whose stream to adapt to." required:""`
+	Folder      string   `help:"The folder of adaptations; by default the configuration's classify.adaptations." type:"path"`
+	Heads       []string `help:"Which heads to adapt." default:"sentiment,needs_reply" enum:"sentiment,needs_reply"`
+	File        string   `help:"Learn from a CSV file in place of the stored labels; one head only." type:"existingfile"`
+	TextColumn  string   `help:"With --file: the column of the text." default:"text"`
+	LabelColumn string   `help:"With --file: the column of the label." default:"label"`
+	Revert      bool     `help:"Go back to the revision before the newest, or to the model itself. Nothing is deleted: going back is a revision too."`
+	Seed        uint64   `help:"Seed of the folds and the bootstrap." default:"1"`
+}
+
+// labelled is a text with what a person said of it.
+type labelled struct {
+	text, label string
+	weight      float64
+	// key is the hash of the message's identity, 0 for a text of a file.
+	key uint64
+}
+
+func (c *adaptCommand) Run(s *streams) error {
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
+	if c.Folder == "" {
+		c.Folder = cfg.Classify.Adaptations
+	}
+	if c.Folder == "" {
+		return errors.New("--folder is missing, and the configuration has no classify.adaptations: the folder to keep adaptations in")
+	}
+	classifier, err := enrich.NewClassifier()
+	if err != nil {
+		return err
+	}
+	folder := adapt.Folder(c.Folder)
+	revisions, err := folder.Revisions(c.Institution, classifier.ModelVersion())
+	if err != nil {
+		return err
+	}
+	a := &adapt.Adaptation{Institution: c.Institution, Revision: 1, Base: classifier.ModelVersion(), MadeAt: time.Now().UTC().Truncate(time.Second)}
+	if n := len(revisions); n > 0 {
+		a.Revision = revisions[n-1].Revision + 1
+		a.Heads = slices.Clone(revisions[n-1].Heads)
+	}
+	if a.Revision > adapt.MostRevisions {
+		return fmt.Errorf("model %s has its %d adaptations for %s; the next release of the model starts again", a.Base, adapt.MostRevisions, c.Institution)
+	}
+	if c.Revert {
+		return c.revert(s, folder, revisions, a)
+	}
+	changed := false
+	for _, head := range c.Heads {
+		texts, err := c.texts(head)
+		if err != nil {
+			return err
+		}
+		h, accepted, err := adaptHead(s, classifier, head, texts, c.Seed)
+		if err != nil {
+			return err
+		}
+		if !accepted {
+			continue
+		}
+		changed = true
+		if at := slices.IndexFunc(a.Heads, func(x adapt.Head) bool { return x.Head == head }); at >= 0 {
+			a.Heads[at] = *h
+		} else {
+			a.Heads = append(a.Heads, *h)
+		}
+	}
+	if !changed {
+		fmt.Fprintln(s.out, "nothing was changed")
+		return nil
+	}
+	return c.add(s, folder, a)
+}
+
+func (c *adaptCommand) add(s *streams, folder adapt.Folder, a *adapt.Adaptation) error {
+	path, err := folder.Add(a)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "wrote %s, revision %d of model %s for %s; services take it up when they start again, enrich backfill applies it to old messages\n", path, a.Revision, a.Base, c.Institution)
+	return nil
+}
+
+// revert goes to the state before the newest one that was learnt: reverting twice goes back two steps.
+func (c *adaptCommand) revert(s *streams, folder adapt.Folder, revisions []*adapt.Adaptation, a *adapt.Adaptation) error {
+	if len(revisions) == 0 {
+		return fmt.Errorf("reverting: %s has no adaptation of model %s in %s", c.Institution, a.Base, folder)
+	}
+	at := revisions[len(revisions)-1].Revision
+	if back := revisions[len(revisions)-1].RevertedTo; back != nil {
+		at = *back
+	}
+	if at == 0 {
+		return fmt.Errorf("reverting: %s is at the model itself already", c.Institution)
+	}
+	// What stood before revision at was its predecessor, or what that had gone back to.
+	to := at - 1
+	for to > 0 && revisions[to-1].RevertedTo != nil {
+		to = *revisions[to-1].RevertedTo
+	}
+	a.RevertedTo, a.Heads = &to, nil
+	if to > 0 {
+		a.Heads = revisions[to-1].Heads
+	}
+	return c.add(s, folder, a)
+}
+
+func (c *adaptCommand) texts(head string) ([]labelled, error) {
+	if c.File == "" {
+		var out []labelled
+		err := c.labels(func(ctx context.Context, store *label.Store) error {
+			texts, err := store.Texts(ctx, c.Institution, head)
+			for _, t := range texts {
+				out = append(out, labelled{t.Text, t.Label.Label, t.Label.Weight / float64(t.Annotators), identityKey(t.Platform, t.MessageID)})
+			}
+			return err
+		})
+		return out, err
+	}
+	if len(c.Heads) != 1 {
+		return nil, errors.New("--file holds the labels of one head: name it with --heads")
+	}
+	return fileLabels(c.File, c.TextColumn, c.LabelColumn, enrich.AdaptableLabels(head))
+}
+
+func fileLabels(path, textColumn, labelColumn string, allowed []string) ([]labelled, error) {
+	examples, err := corpus.Labelled(path, textColumn, labelColumn)
+	if err != nil {
+		return nil, err
+	}
+	var out []labelled
+	for i, e := range examples {
+		if !slices.Contains(allowed, e.Sentiment) {
+			return nil, fmt.Errorf("reading %s: row %d has the label %q in column %q; allowed are %s", path, i+2, e.Sentiment, labelColumn, strings.Join(allowed, ", "))
+		}
+		out = append(out, labelled{text: e.Text, label: e.Sentiment, weight: 1})
+	}
+	return out, nil
+}
+
+func identityKey(platform, messageID string) uint64 { return hash(platform + "\x00" + messageID) }
+
+func hash(s string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(s))
+	return h.Sum64()
+}
+
+func example(c *enrich.Classifier, head string, l labelled) (enrich.Result, adapt.Example) {
+	r, f := c.Features(head, l.text)
+	return r, adapt.Example{Features: f, Gold: slices.Index(enrich.AdaptableLabels(head), l.label), Weight: l.weight, Group: hash(strings.ToLower(strings.Join(strings.Fields(l.text), " ")))}
+}
+
+func adaptHead(s *streams, c *enrich.Classifier, head string, texts []labelled, seed uint64) (*adapt.Head, bool, error) {
+	labels := enrich.AdaptableLabels(head)
+	examples := make([]adapt.Example, len(texts))
+	for i, l := range texts {
+		if _, examples[i] = example(c, head, l); examples[i].Gold < 0 {
+			return nil, false, fmt.Errorf("adapting %s: the label %q is not one of %s", head, l.label, strings.Join(labels, ", "))
+		}
+	}
+	o := adapt.Adapt(examples, len(labels), seed)
+	fmt.Fprintf(s.out, "%s, %d labels: ", head, len(examples))
+	if o.Correction == nil {
+		fmt.Fprintf(s.out, "not adapted: %s (%d to %d labels, 3 or more of each of %s)\n", o.Reason, adapt.Fewest, adapt.Most, strings.Join(labels, ", "))
+		return nil, false, nil
+	}
+	fmt.Fprintf(s.out, "cross-validated macro-F1 %.3f -> %.3f, accuracy %.3f -> %.3f, log loss %.3f -> %.3f (falls by %.3f, 95 %% %.3f to %.3f): ",
+		o.Before.MacroF1, o.After.MacroF1, o.Before.Accuracy, o.After.Accuracy, o.Before.LogLoss, o.After.LogLoss, o.Gain, o.GainLow, o.GainHigh)
+	if !o.Accepted {
+		fmt.Fprintf(s.out, "not accepted: %s\n", o.Reason)
+		return nil, false, nil
+	}
+	fmt.Fprintln(s.out, "accepted")
+	h := &adapt.Head{Head: head, Labels: labels, Examples: len(examples), Correction: o.Correction, Boost: o.Boost, Before: o.Before, After: o.After, GainLow: o.GainLow, GainHigh: o.GainHigh, OutOfFold: map[uint64]int{}}
+	for i, l := range texts {
+		if l.key != 0 {
+			h.OutOfFold[l.key] = o.OutOfFold[i]
+		}
+	}
+	return h, true, nil
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// streamFile writes labels of a stream that says "mantul" where it is displeased, which no model can know.
+func streamFile(t *testing.T, n int) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("text,label\n")
+	for i := range n {
+		switch i % 5 {
+		case 0:
+			fmt.Fprintf(&b, "mantul ya loket %d,negative\n", i)
+		case 1:
+			fmt.Fprintf(&b, "terima kasih petugas loket %d ramah sekali,positive\n", i)
+		default:
+			fmt.Fprintf(&b, "loket %d buka jam berapa min,neutral\n", i)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "labels.csv")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAdaptAndGoBack(t *testing.T) {
+	folder := t.TempDir()
+	adapt := func(more ...string) (int, string) {
+		code, out, errOut := command("", append([]string{"adapt", "--institution", "kota-contoh", "--folder", folder}, more...)...)
+		return code, out + errOut
+	}
+	classify := func() string {
+		t.Helper()
+		code, out, errOut := command(`{"id":1,"text":"mantul ya loket sebelah"}`+"\n", "classify", "--institution", "kota-contoh", "--adaptations", folder)
+		if code != 0 {
+			t.Fatal(errOut)
+		}
+		return out
+	}
+	own := classify()
+	if code, says := adapt("--revert"); code != 1 || !strings.Contains(says, "no adaptation") {
+		t.Errorf("exit %d, %s", code, says)
+	}
+	if code, says := adapt("--heads", "sentiment", "--file", streamFile(t, 60)); code != 0 || !strings.Contains(says, "too few labels") || !strings.Contains(says, "nothing was changed") {
+		t.Errorf("exit %d, %s", code, says)
+	}
+	if code, says := adapt("--heads", "sentiment", "--file", streamFile(t, 150)); code != 0 || !strings.Contains(says, "accepted") {
+		t.Fatalf("exit %d, %s", code, says)
+	}
+	adapted := classify()
+	if !strings.Contains(adapted, `"sentiment":"negative"`) || !strings.Contains(adapted, "+kota-contoh.r1") {
+		t.Errorf("adapted: %s", adapted)
+	}
+	if code, says := adapt("--revert"); code != 0 {
+		t.Fatal(says)
+	}
+	back := classify()
+	if strings.Replace(back, "+kota-contoh.r2", "", 1) != own {
+		t.Errorf("gone back: %swant, but for the revision, %s", back, own)
+	}
+	if code, says := adapt("--revert"); code != 1 || !strings.Contains(says, "at the model itself") {
+		t.Errorf("exit %d, %s", code, says)
+	}
+	if code, says := adapt("--heads", "sentiment", "--file", streamFile(t, 10), "--label-column", "mood"); code != 1 || !strings.Contains(says, `no column "mood"`) {
+		t.Errorf("exit %d, %s", code, says)
+	}
+}
+
+func TestEvaluateAdaptation(t *testing.T) {
+	code, out, errOut := command("", "evaluate", "--file", streamFile(t, 400), "--adapt", "200", "--draws", "1")
+	if code != 0 || !strings.Contains(out, "1 adaptations accepted") || !strings.Contains(out, "to counting before") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+	if code, _, errOut := command("", "evaluate", "--file", streamFile(t, 100), "--adapt", "90"); code != 1 || !strings.Contains(errOut, "70 are left") {
+		t.Errorf("exit %d, %s", code, errOut)
+	}
+}
