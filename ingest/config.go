@@ -9,6 +9,7 @@ import (
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon"
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
+	"github.com/dwiarah/dwiarah/ingest/internal/x"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
@@ -19,6 +20,7 @@ import (
 func platforms() map[string]source.Platform {
 	return map[string]source.Platform{
 		schemas.PlatformMastodon: mastodon.Platform(),
+		schemas.PlatformX:        x.Platform(),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -382,15 +383,24 @@ func TestTheExampleConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(w.path("institutions.yaml"))
+	example := filepath.Join("..", "..", "example.yaml")
+	text, err := os.ReadFile(example)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.write("institutions.yaml", strings.ReplaceAll(string(text), "kota_a@kota.example", "layanan_kota"))
+	var accounts []string
+	for _, p := range schemas.Platforms() {
+		accounts = append(accounts, p+": [{handle: layanan_kota}]")
+	}
+	w.write("institutions.yaml", "institutions:\n  - {id: kota, name: Kota, zone: Asia/Jakarta, purpose: p, legal_basis: l, retention: {text_days: 90, facts_days: 395}, accounts: {"+strings.Join(accounts, ", ")+"}}\n")
+	for _, secret := range regexp.MustCompile(`env:(\w+)`).FindAllStringSubmatch(string(text), -1) {
+		t.Setenv(secret[1], "token")
+	}
 	t.Setenv("DWIARAH_IDENTITY_KEYS", string(keys))
-	t.Setenv("MASTODON_TOKEN", "token")
 	t.Setenv("DWIARAH_INSTITUTIONS", w.path("institutions.yaml"))
-	if out := w.must("--config", filepath.Join("..", "..", "example.yaml"), "--check"); !strings.Contains(out, "sources: 1") {
-		t.Errorf("--check: %s", out)
+	t.Setenv("DWIARAH_STATE_DIR", w.path("state"))
+	want := fmt.Sprintf("sources: %d", strings.Count(string(text), "- platform:"))
+	if out := w.must("--config", example, "--check"); !strings.Contains(out, want) {
+		t.Errorf("--check: %s, want %s", out, want)
 	}
 }

@@ -142,6 +142,8 @@ type Call struct {
 	Query  url.Values
 	// Body is sent as JSON; nil sends none.
 	Body any
+	// Plain is sent as it is, as text, in Body's place.
+	Plain []byte
 	// Header is added.
 	Header http.Header
 	// Shown stands for the path in errors, where the platform wants its token in the path.
@@ -286,6 +288,10 @@ func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) 
 		}
 		body = bytes.NewReader(b)
 	}
+	contentType := "application/json"
+	if call.Plain != nil {
+		body, contentType = bytes.NewReader(call.Plain), "text/plain"
+	}
 	req, err := http.NewRequestWithContext(ctx, cmp.Or(call.Method, http.MethodGet), u.String(), body)
 	if err != nil {
 		return nil, &Error{Kind: Refused, Path: call.shown(), Err: errors.New("it makes no address")}
@@ -293,7 +299,7 @@ func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) 
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", userAgent)
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", contentType)
 	}
 	switch {
 	case c.Authorize != nil:

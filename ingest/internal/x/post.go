@@ -29,8 +29,8 @@ type Post struct {
 	References  []Reference
 	Mentions    []User
 	Metrics     Metrics
-	// Withheld tells that X withholds the post somewhere.
-	Withheld bool
+	// Withheld are the countries in which X withholds the post: ISO codes, XX and XY for all.
+	Withheld []string
 	// Author and ReplyToUser are there where the post was flattened.
 	Author, ReplyToUser *User
 }
@@ -69,25 +69,25 @@ type User struct {
 
 // wirePost has every spelling.
 type wirePost struct {
-	ID             string       `json:"id"`
-	AuthorID       string       `json:"author_id"`
-	ConversationID string       `json:"conversation_id"`
-	ReplyToUserID  string       `json:"in_reply_to_user_id"`
-	Text           string       `json:"text"`
-	Lang           string       `json:"lang"`
-	CreatedAt      time.Time    `json:"created_at"`
-	EditTweets     []string     `json:"edit_history_tweet_ids"`
-	EditPosts      []string     `json:"edit_history_post_ids"`
-	RefTweets      []Reference  `json:"referenced_tweets"`
-	RefPosts       []Reference  `json:"referenced_posts"`
-	NoteTweet      *note        `json:"note_tweet"`
-	NotePost       *note        `json:"note_post"`
-	Entities       entities     `json:"entities"`
-	Metrics        wireMetrics  `json:"public_metrics"`
-	Withheld       *withholding `json:"withheld"`
-	Author         *User        `json:"author"`
-	AuthorUser     *User        `json:"author_user"`
-	ReplyToUser    *User        `json:"in_reply_to_user"`
+	ID             string      `json:"id"`
+	AuthorID       string      `json:"author_id"`
+	ConversationID string      `json:"conversation_id"`
+	ReplyToUserID  string      `json:"in_reply_to_user_id"`
+	Text           string      `json:"text"`
+	Lang           string      `json:"lang"`
+	CreatedAt      time.Time   `json:"created_at"`
+	EditTweets     []string    `json:"edit_history_tweet_ids"`
+	EditPosts      []string    `json:"edit_history_post_ids"`
+	RefTweets      []Reference `json:"referenced_tweets"`
+	RefPosts       []Reference `json:"referenced_posts"`
+	NoteTweet      *note       `json:"note_tweet"`
+	NotePost       *note       `json:"note_post"`
+	Entities       entities    `json:"entities"`
+	Metrics        wireMetrics `json:"public_metrics"`
+	Withheld       withholding `json:"withheld"`
+	Author         *User       `json:"author"`
+	AuthorUser     *User       `json:"author_user"`
+	ReplyToUser    *User       `json:"in_reply_to_user"`
 }
 
 type note struct {
@@ -124,7 +124,7 @@ func (p *Post) UnmarshalJSON(b []byte) error {
 		Metrics: Metrics{
 			Likes: w.Metrics.Likes, Replies: w.Metrics.Replies, Reposts: cmp.Or(w.Metrics.Retweets, w.Metrics.Reposts), Quotes: w.Metrics.Quotes, Views: w.Metrics.Views,
 		},
-		Withheld: w.Withheld != nil && len(w.Withheld.CountryCodes) > 0,
+		Withheld: w.Withheld.CountryCodes,
 		Author:   cmp.Or(w.Author, w.AuthorUser), ReplyToUser: w.ReplyToUser,
 	}
 	// text ends after 280 characters with a link to the rest; the note has the whole.
@@ -171,8 +171,8 @@ type Answer struct {
 	Includes Includes
 	Meta     Meta
 	Errors   []Problem
-	// MatchingRules is there in the stream.
-	MatchingRules bool
+	// Rules are the tags of the rules that an event of the stream matches.
+	Rules []string
 }
 
 // Meta is how a page lies among the others.
@@ -195,16 +195,19 @@ type Problem struct {
 // UnmarshalJSON reads an answer whose data are one post or many.
 func (a *Answer) UnmarshalJSON(b []byte) error {
 	var w struct {
-		Data     json.RawMessage   `json:"data"`
-		Includes Includes          `json:"includes"`
-		Meta     Meta              `json:"meta"`
-		Errors   []Problem         `json:"errors"`
-		Rules    []json.RawMessage `json:"matching_rules"`
+		Data     json.RawMessage `json:"data"`
+		Includes Includes        `json:"includes"`
+		Meta     Meta            `json:"meta"`
+		Errors   []Problem       `json:"errors"`
+		Rules    []streamRule    `json:"matching_rules"`
 	}
 	if err := json.Unmarshal(b, &w); err != nil {
 		return err
 	}
-	*a = Answer{Includes: w.Includes, Meta: w.Meta, Errors: w.Errors, MatchingRules: len(w.Rules) > 0}
+	*a = Answer{Includes: w.Includes, Meta: w.Meta, Errors: w.Errors}
+	for _, r := range w.Rules {
+		a.Rules = append(a.Rules, r.Tag)
+	}
 	switch data := bytes.TrimSpace(w.Data); {
 	case len(data) == 0 || bytes.Equal(data, []byte("null")):
 		return nil

@@ -27,6 +27,9 @@ type Clock struct {
 	at time.Time
 }
 
+// NewClock returns a clock that stands at a time.
+func NewClock(at time.Time) *Clock { return &Clock{at: at} }
+
 // Now is the time.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()

@@ -135,3 +135,10 @@ func (w *World) Cut(feed []Post, at, limit int) (page []Post, next int) {
 	}
 	return page, end
 }
+
+// Skip moves the time of the next post ahead to at; it never goes back.
+func (w *World) Skip(at time.Time) {
+	w.Lock()
+	defer w.Unlock()
+	w.next = max(w.next, 1000+int(at.Sub(Start)/time.Second))
+}
