@@ -6,6 +6,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/sink/internal/erase"
 	"github.com/dwiarah/dwiarah/sink/internal/report"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 )
@@ -15,6 +16,9 @@ type ClickHouseConfig = store.Config
 
 // ReportsConfig says which reports are made, when, and where they go.
 type ReportsConfig = report.Config
+
+// ErasureConfig says when deleted and expired data are erased.
+type ErasureConfig = erase.Config
 
 // Config is the sink's whole configuration, the file of sink run --config.
 type Config struct {
@@ -28,6 +32,7 @@ type Config struct {
 	Migrate   bool             `koanf:"migrate"`
 	Batch     BatchConfig      `koanf:"batch"`
 	Reports   ReportsConfig    `koanf:"reports"`
+	Erasure   ErasureConfig    `koanf:"erasure"`
 	Telemetry telemetry.Config `koanf:"telemetry"`
 }
 
@@ -56,6 +61,7 @@ func DefaultConfig() Config {
 		Institutions: "institutions.yaml",
 		Batch:        BatchConfig{Records: 30_000, Bytes: 64 << 20, Age: config.Duration(time.Second)},
 		Reports:      report.DefaultConfig(),
+		Erasure:      erase.DefaultConfig(),
 		Telemetry:    telemetry.DefaultConfig(),
 	}
 }

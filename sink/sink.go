@@ -19,13 +19,16 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
 	"github.com/dwiarah/dwiarah/sink/internal/deadletter"
+	"github.com/dwiarah/dwiarah/sink/internal/erase"
 	"github.com/dwiarah/dwiarah/sink/internal/report"
 	"github.com/dwiarah/dwiarah/sink/internal/rows"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 )
 
 // DrainTime is how long Run may take after its ctx has ended.
-func (c Config) DrainTime() time.Duration { return c.Kafka.Drain.Std() + reportsDrain + 2*drainRoom }
+func (c Config) DrainTime() time.Duration {
+	return c.Kafka.Drain.Std() + reportsDrain + erasureDrain + 2*drainRoom
+}
 
 // Sink reads mentions.enriched.v1 and mentions.ledger.v1 and writes the tables of package schemas/clickhouse. Offsets are committed after the INSERTs
 // have returned, so that a message is written twice rather than never; the tables absorb that.
@@ -34,6 +37,7 @@ type Sink struct {
 	log       *slog.Logger
 	directory *institutions.Directory
 	store     *store.Store
+	eraser    *store.Store // another pool: its statements take long
 	writer    *store.Writer
 	consumer  *kafka.Consumer
 	letters   producer
@@ -68,6 +72,9 @@ func New(cfg Config, tel *telemetry.Telemetry) (_ *Sink, err error) {
 		return nil, err
 	}
 	tel.Health.Ready("clickhouse", s.store.Ping)
+	if s.eraser, err = store.Open(cfg.ClickHouse.Patient()); err != nil {
+		return nil, err
+	}
 	if s.writer, err = store.NewWriter(s.store, s.directory, s.progress.Advance, s.log, tel.Registry); err != nil {
 		return nil, err
 	}
@@ -101,9 +108,11 @@ const (
 	drainRoom = 5 * time.Second
 	// reportsDrain is how long a report may take to notice that it is to be given up; the next start makes it anew.
 	reportsDrain = 5 * time.Second
+	// erasureDrain is how long a run of the erasure may take to notice its end and to write its record.
+	erasureDrain = 15 * time.Second
 )
 
-// Run prepares the store, consumes and makes reports until ctx ends, then drains and returns nil; it returns an error when something broke that no repeat
+// Run prepares the store, consumes, makes reports and erases until ctx ends, then drains and returns nil; it returns an error when something broke that no repeat
 // mends.
 func (s *Sink) Run(ctx context.Context) error {
 	err := s.prepare(ctx)
@@ -112,6 +121,7 @@ func (s *Sink) Run(ctx context.Context) error {
 		err = run.New(s.log,
 			run.Part{Name: "consumer", Run: s.consumer.Run, Drain: s.cfg.Kafka.Drain.Std() + drainRoom},
 			run.Part{Name: "reports", Run: s.reports.Run, Drain: reportsDrain},
+			run.Part{Name: "erasure", Run: func(ctx context.Context) error { return erase.Schedule(ctx, s.cfg.Erasure, s.eraser, s.log) }, Drain: erasureDrain},
 		).Run(ctx)
 	case ctx.Err() != nil: // stopped while ClickHouse was waited for
 		err = nil
@@ -136,8 +146,10 @@ func (s *Sink) Close() error {
 	if s.letters != nil {
 		errs = append(errs, s.letters.Close())
 	}
-	if s.store != nil {
-		errs = append(errs, s.store.Close())
+	for _, pool := range []*store.Store{s.store, s.eraser} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
 	}
 	return errors.Join(errs...)
 }

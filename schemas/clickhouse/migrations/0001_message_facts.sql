@@ -1,5 +1,6 @@
 -- One row per message and institution; no text, no handle. The sort key is immutable, so a repeat, an edit or a better model replaces the row and
--- never stands beside it. version is monotonic in (time of the last change, model, content): the newest wins in whatever order rows arrive.
+-- never stands beside it. The erasure job deletes what has expired; the TTL does where nobody runs the job. Replaced parts leave the disk after a minute, so
+-- that an erasure can prove itself. version is monotonic in (time of the last change, model, content): the newest wins in whatever order rows arrive.
 CREATE TABLE IF NOT EXISTS message_facts
 (
     institution         LowCardinality(String),
@@ -53,5 +54,6 @@ CREATE TABLE IF NOT EXISTS message_facts
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(created_at)
 ORDER BY (institution, created_at, platform, message_id)
-TTL expires_at
+TTL expires_at + INTERVAL 3 DAY
+SETTINGS old_parts_lifetime = 60
 COMMENT 'Facts of every message, all versions; read the view messages instead'

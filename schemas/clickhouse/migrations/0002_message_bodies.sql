@@ -15,5 +15,6 @@ CREATE TABLE IF NOT EXISTS message_bodies
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(created_at)
 ORDER BY (institution, created_at, platform, message_id)
-TTL expires_at
+TTL expires_at + INTERVAL 3 DAY
+SETTINGS old_parts_lifetime = 60
 COMMENT 'Redacted texts, all versions; read the view message_texts instead'

@@ -61,7 +61,7 @@ WITH
     resolved AS
     (
         SELECT
-            f.institution AS institution, f.platform AS platform, f.message_id AS message_id, f.created_at AS created_at, 
+            f.institution AS institution, f.platform AS platform, f.message_id AS message_id, f.message_key AS message_key, f.created_at AS created_at, 
             if(d.deleted_at IS NULL OR ifNull(a.deleted_at < d.deleted_at, false), a.deleted_at, d.deleted_at) AS deleted_at,
             f.author_key AS author_key, f.root_id AS root_id, f.kind AS kind, f.direction AS direction, f.is_auto AS is_auto,
             f.mentions_account AS mentions_account, f.from_account_stream AS from_account_stream, f.parent_author_key AS named_parent,
@@ -101,6 +101,7 @@ SELECT
     institution,
     platform,
     message_id,
+    message_key,
     created_at,
     deleted_at,
     author_key,

@@ -1,6 +1,7 @@
 -- A reply in the same thread that addresses the author stops the clock of every message of that author that is not later. Descending order and a RANGE frame
 -- make that one pass: the rows seen so far are those at the same instant or later. A message folds into the one before it if that one, at most 24 h older,
 -- was unanswered when it was written; looking at the nearest earlier one is enough, because an older one is answered no later and lies further back.
+-- Of an erased message settled_requests keeps the timing; it takes the place of whatever a replay brings back of it.
 -- The 24 hours before the period are read as well, for the folding, and everything after it, for the replies.
 -- The steps are subqueries of their own for the sake of the analysis, as in int_messages. now_obs is the least end of complete reading over the connectors that read in the period: beyond it nothing is known, so nothing is seen.
 -- institution = '' means every institution; it serves the view requests and nothing else.
@@ -14,6 +15,7 @@ WITH
             thread,
             arrayJoin(authors) AS author,
             message_id,
+            message_key,
             created_at,
             deleted_at,
             role = 'reply' AS is_reply
@@ -60,6 +62,30 @@ WITH
         )
         GROUP BY institution
     ),
+    settled AS
+    (
+        SELECT institution, platform, message_key, asked_at, folded, replied_at, deleted_at
+        FROM settled_requests FINAL
+        WHERE ({institution:String} = '' OR institution = {institution:String})
+            AND asked_at >= {from:DateTime64(3, 'UTC')}
+            AND asked_at < {to:DateTime64(3, 'UTC')}
+    ),
+    counted AS
+    (
+        SELECT
+            n.institution AS institution, n.platform AS platform, n.thread AS thread, n.message_id AS message_id, if(n.deleted_at IS NULL, n.author, '') AS author,
+            n.created_at AS created_at, n.first_reply_at AS first_reply_at, n.deleted_at AS deleted_at
+        FROM neighbours AS n
+        LEFT ANTI JOIN settled AS s ON s.institution = n.institution AND s.platform = n.platform AND s.message_key = n.message_key
+        WHERE NOT (
+            n.earlier > 0
+            AND dateDiff('millisecond', n.previous_at, n.created_at) <= 86400000
+            AND (n.previous_reply_at IS NULL OR n.previous_reply_at > n.created_at))
+        UNION ALL
+        SELECT institution, platform, '' AS thread, '' AS message_id, '' AS author, asked_at AS created_at, replied_at AS first_reply_at, deleted_at
+        FROM settled
+        WHERE NOT folded
+    ),
     asked AS
     (
         SELECT
@@ -67,14 +93,14 @@ WITH
             c.platform AS platform,
             c.thread AS thread,
             c.message_id AS message_id,
-            if(c.deleted_at IS NULL, c.author, '') AS author_key,
+            c.author AS author_key,
             c.created_at AS asked_at,
             o.now_obs AS now_obs,
             if(c.first_reply_at <= o.now_obs, c.first_reply_at, NULL) AS replied_at,
             if(c.deleted_at <= o.now_obs, c.deleted_at, NULL) AS gone_at,
             i.calendar AS calendar,
             i.utc_offset_s AS utc_offset_s
-        FROM neighbours AS c
+        FROM counted AS c
         INNER JOIN known AS o ON o.institution = c.institution
         LEFT JOIN
         (
@@ -85,10 +111,6 @@ WITH
         WHERE c.created_at >= {from:DateTime64(3, 'UTC')}
             AND c.created_at < {to:DateTime64(3, 'UTC')}
             AND c.created_at <= o.now_obs
-            AND NOT (
-                c.earlier > 0
-                AND dateDiff('millisecond', c.previous_at, c.created_at) <= 86400000
-                AND (c.previous_reply_at IS NULL OR c.previous_reply_at > c.created_at))
     ),
     -- replied at the instant of the deletion is replied
     outcomes AS

@@ -1,53 +1,171 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
+	"time"
 
 	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
+	"github.com/dwiarah/dwiarah/sink"
 	"github.com/dwiarah/dwiarah/sink/internal/erase"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 )
 
 type eraseCommand struct {
-	Platform  string `required:"" help:"The platform, as mastodon."`
-	MessageID string `help:"The id of one message, as the platform names it." xor:"subject" required:""`
-	Author    string `help:"The id or handle of an author, as the source gave it: all messages there are." xor:"subject" required:""`
+	Platform  string `help:"The platform, as mastodon."`
+	MessageID string `help:"The id of one message, as the platform names it." xor:"subject"`
+	Author    string `help:"The id or handle of an author, as the source gave it: everything, also what arrives later. - reads it from standard input, where other users of the machine do not see it." xor:"subject"`
+	Pending   bool   `help:"Erase what is already marked as deleted, and what has expired; what the schedule does." xor:"subject"`
 }
 
 func (c eraseCommand) Run(ctx context.Context, a *app) error {
+	if !c.Pending {
+		return subjectCommand{Platform: c.Platform, MessageID: c.MessageID, Author: c.Author}.run(ctx, a, erase.ActionSubjectErase)
+	}
+	if c.Platform != "" {
+		return errors.New("--platform goes with --author or --message-id; --pending erases for all")
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(cfg.ClickHouse.Patient())
+	if err != nil {
+		return err
+	}
+	_, err = a.erase(ctx, s)
+	return errors.Join(err, s.Close())
+}
+
+// erase runs the job and tells what it found.
+func (a *app) erase(ctx context.Context, s *store.Store) (erase.Proof, error) {
+	proof, err := erase.Run(ctx, s, a.Log, erase.Wait)
+	fmt.Fprintf(a.Out, "deleted messages:   %d, of which the timing of %d requests was kept\nmessage_bodies:     %d rows before, %d after\nmessage_facts:      %d rows before, %d after\n"+
+		"pointers to authors: %d\nexpired rows:        %d\nreplaced data parts still on the disk: %d\n",
+		proof.Messages, proof.Settled, proof.TextsBefore, proof.TextsAfter, proof.FactsBefore, proof.FactsAfter, proof.Pointers, proof.Expired, proof.OldParts)
+	if err != nil {
+		return proof, err
+	}
+	_, err = fmt.Fprint(a.Out, `erased from ClickHouse. What is not reached from here:
+- Kafka keeps its copies until the topics' retention ends, 72 h at most; a replay of them stays hidden, and the next run erases it
+- archives kept by whoever imported them; backups of ClickHouse
+`)
+	return proof, err
+}
+
+type subjectCommands struct {
+	List  subjectList  `cmd:"" help:"Show what is held by an author."`
+	Erase subjectErase `cmd:"" help:"Erase everything by an author, and keep out what arrives later."`
+	Hide  subjectHide  `cmd:"" help:"Take everything by an author out of every view, until show."`
+	Show  subjectShow  `cmd:"" help:"Undo hide."`
+}
+
+type (
+	subjectList  struct{ subjectCommand }
+	subjectErase struct{ subjectCommand }
+	subjectHide  struct{ subjectCommand }
+	subjectShow  struct{ subjectCommand }
+)
+
+func (c subjectList) Run(ctx context.Context, a *app) error {
+	return c.run(ctx, a, erase.ActionSubjectList)
+}
+
+func (c subjectErase) Run(ctx context.Context, a *app) error {
+	return c.run(ctx, a, erase.ActionSubjectErase)
+}
+
+func (c subjectHide) Run(ctx context.Context, a *app) error {
+	return c.run(ctx, a, erase.ActionSubjectHide)
+}
+
+func (c subjectShow) Run(ctx context.Context, a *app) error {
+	return c.run(ctx, a, erase.ActionSubjectShow)
+}
+
+type subjectCommand struct {
+	Platform  string `required:"" help:"The platform, as mastodon."`
+	Author    string `default:"-" help:"The author's id or handle, as the source gave it. Without it, or with -, it is read from standard input, where other users of the machine do not see it."`
+	MessageID string `kong:"-"` // sink erase has it
+}
+
+// run fulfils a subject's request and leaves a record of it in privacy_log.
+func (c subjectCommand) run(ctx context.Context, a *app, action string) (err error) {
+	if c.Author == "-" {
+		if c.Author, err = line(a.In); err != nil {
+			return fmt.Errorf("reading the author from standard input: %w", err)
+		}
+	}
 	subject := erase.Subject{Platform: c.Platform, MessageID: c.MessageID, Author: c.Author}
 	cfg, err := a.config()
 	if err := errors.Join(err, subject.Check()); err != nil {
 		return err
 	}
+	office, err := openOffice(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, office.Store.Close()) }()
+	record := erase.Record{Action: action, Platform: c.Platform, Started: time.Now()}
+	switch action {
+	case erase.ActionSubjectErase:
+		if err := office.Bury(ctx, subject, record.Started); err != nil {
+			return err
+		}
+		if record.Proof, err = a.erase(ctx, office.Store); err != nil {
+			return err
+		}
+		record.Messages = uint64(record.Proof.Messages)
+	case erase.ActionSubjectHide, erase.ActionSubjectShow:
+		mark, done := office.Hide, "hidden from every view; sink subject show undoes it"
+		if action == erase.ActionSubjectShow {
+			mark, done = office.Show, "shown again, unless deleted"
+		}
+		if err := mark(ctx, subject, record.Started); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.Out, done)
+	}
+	if action != erase.ActionSubjectErase {
+		held, err := office.List(ctx, subject)
+		if err != nil {
+			return err
+		}
+		record.Messages = uint64(len(held))
+		if action == erase.ActionSubjectList {
+			for _, h := range held {
+				fmt.Fprintf(a.Out, "%s  %s  %s %s  %s\n    %q\n", h.CreatedAt.UTC().Format(time.DateTime), h.Institution, h.Direction, h.Kind, h.MessageID, h.Text)
+			}
+		}
+		fmt.Fprintf(a.Out, "%d messages are held\n", len(held))
+	}
+	return record.Write(ctx, office.Store)
+}
+
+func openOffice(cfg sink.Config) (o erase.Office, err error) {
 	if cfg.IdentityKeys.IsZero() {
-		return errors.New("identity_keys is missing; allowed: file:PATH or env:NAME of the keys that ingest uses, because only they tell whose messages are whose")
+		return o, errors.New("identity_keys is missing; allowed: file:PATH or env:NAME of the keys that ingest uses, because only they tell whose messages are whose")
 	}
-	ring, err := identitykey.Parse(cfg.IdentityKeys.Reveal())
-	if err != nil {
-		return err
+	if o.Ring, err = identitykey.Parse(cfg.IdentityKeys.Reveal()); err != nil {
+		return o, err
 	}
-	directory, err := institutions.Load(cfg.Institutions)
-	if err != nil {
-		return err
+	if o.Directory, err = institutions.Load(cfg.Institutions); err != nil {
+		return o, err
 	}
-	s, err := store.Open(cfg.ClickHouse)
-	if err != nil {
-		return err
+	o.Store, err = store.Open(cfg.ClickHouse.Patient())
+	return o, err
+}
+
+// line reads one line.
+func line(in io.Reader) (string, error) {
+	text, err := bufio.NewReader(io.LimitReader(in, 4096)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", err
 	}
-	proof, err := erase.Run(ctx, s, directory, ring, subject)
-	fmt.Fprintf(a.Out, "tombstones written: %d\nmessage_bodies:     %d rows before, %d after\nmessage_facts:      %d rows before, %d after\n",
-		proof.Tombstones, proof.BodiesBefore, proof.BodiesAfter, proof.FactsBefore, proof.FactsAfter)
-	if err := errors.Join(err, s.Close()); err != nil {
-		return err
-	}
-	_, err = fmt.Fprint(a.Out, `erased from ClickHouse. What is not reached from here:
-- replaced data parts stay on ClickHouse's disk for some minutes (old_parts_lifetime, 8 by default)
-- Kafka keeps its copies until the topics' retention ends; a replay of them stays hidden behind the tombstones, and is erased by erasing again
-- archives, reports and exports made before
-`)
-	return err
+	return strings.TrimSpace(text), nil
 }

@@ -23,17 +23,19 @@ type cli struct {
 	Config  string           `help:"Configuration file; its keys can be overridden by the environment (DWIARAH_CLICKHOUSE__DATABASE)." placeholder:"FILE" type:"path"`
 	Version kong.VersionFlag `help:"Print the version and end."`
 
-	Run     runCommand     `cmd:"" default:"withargs" help:"Write enriched messages and the coverage ledger to ClickHouse until stopped."`
-	Migrate migrateCommand `cmd:"" help:"Create the database, its tables and views, or bring them up to this version."`
-	DLQ     dlqCommand     `cmd:"" name:"dlq" help:"Look at dead letters, and replay them."`
-	Report  reportCommand  `cmd:"" help:"Make a report by hand, or list them."`
-	SQL     sqlCommand     `cmd:"" name:"sql" help:"Run one query that only reads, and print its result as a table."`
-	Erase   eraseCommand   `cmd:"" help:"Erase a message, or all messages of an author, from ClickHouse, and leave tombstones."`
+	Run     runCommand      `cmd:"" default:"withargs" help:"Write enriched messages and the coverage ledger to ClickHouse until stopped."`
+	Migrate migrateCommand  `cmd:"" help:"Create the database, its tables and views, or bring them up to this version."`
+	DLQ     dlqCommand      `cmd:"" name:"dlq" help:"Look at dead letters, and replay them."`
+	Report  reportCommand   `cmd:"" help:"Make a report by hand, or list them."`
+	SQL     sqlCommand      `cmd:"" name:"sql" help:"Run one query that only reads, and print its result as a table."`
+	Erase   eraseCommand    `cmd:"" help:"Erase a message, an author, or what is marked as deleted, from ClickHouse, and leave tombstones."`
+	Subject subjectCommands `cmd:"" help:"Fulfil the request of an author: list, erase, hide, show."`
 }
 
 // app is what every command gets.
 type app struct {
 	configPath string
+	In         io.Reader
 	Out        io.Writer
 	Log        *slog.Logger
 }
@@ -57,11 +59,11 @@ func (a *app) kafka() (kafka.Conn, error) {
 }
 
 func main() {
-	os.Exit(start(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(start(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // start returns the process's exit code.
-func start(args []string, out, errOut io.Writer) int {
+func start(args []string, in io.Reader, out, errOut io.Writer) int {
 	log := slog.New(slog.NewTextHandler(errOut, nil))
 	var c cli
 	exited := -1
@@ -82,7 +84,7 @@ func start(args []string, out, errOut io.Writer) int {
 	code := 0
 	aborted := run.Main(log, func(ctx context.Context) error {
 		parsed.BindTo(ctx, (*context.Context)(nil))
-		err := parsed.Run(&app{configPath: c.Config, Out: out, Log: log})
+		err := parsed.Run(&app{configPath: c.Config, In: in, Out: out, Log: log})
 		switch {
 		case err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled):
 			fmt.Fprintln(errOut, "sink: stopped")

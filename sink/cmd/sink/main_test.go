@@ -35,7 +35,7 @@ const childVariable = "DWIARAH_SINK_TEST_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
-		os.Exit(start(os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(start(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	storetest.Main(m)
 }
@@ -101,12 +101,13 @@ institutions:
 type command struct {
 	t    *testing.T
 	path string
+	in   string // standard input
 }
 
 func (c command) run(args ...string) (code int, out, errOut string) {
 	c.t.Helper()
 	var stdout, stderr strings.Builder
-	code = start(append([]string{"--config", c.path}, args...), &stdout, &stderr)
+	code = start(append([]string{"--config", c.path}, args...), strings.NewReader(c.in), &stdout, &stderr)
 	return code, stdout.String(), stderr.String()
 }
 
@@ -146,7 +147,7 @@ func configured(t *testing.T, brokers ...string) (command, *store.Store) {
 	}
 	path := write(t, dir, "sink.yaml", "kafka: {brokers: ["+strings.Join(brokers, ",")+"]}\nclickhouse:\n  addresses: ["+cfg.Addresses[0]+"]\n  database: "+cfg.Database+
 		"\ninstitutions: "+write(t, dir, "institutions.yaml", institutionsYAML)+"\nidentity_keys: file:"+filepath.Join(dir, "keys")+"\nreports: {dir: "+dir+"}\ntelemetry: {listen: '127.0.0.1:0'}\n")
-	return command{t, path}, storetest.Open(t, cfg)
+	return command{t: t, path: path}, storetest.Open(t, cfg)
 }
 
 func TestMigrateAndSQL(t *testing.T) {
@@ -178,7 +179,7 @@ func TestCheckBuildsEverythingAndShowsNoSecret(t *testing.T) {
 
 func TestMistakesAreNamedAllAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	c := command{t, write(t, dir, "sink.yaml", "kafka: {brokers: []}\nclickhouse: {addresses: ['ftp://x:1', 'http://user:secret@y:2'], retry_most: 1ms}\nbatch: {records: 0}\ninstutions: a.yaml\n")}
+	c := command{t: t, path: write(t, dir, "sink.yaml", "kafka: {brokers: []}\nclickhouse: {addresses: ['ftp://x:1', 'http://user:secret@y:2'], retry_most: 1ms}\nbatch: {records: 0}\ninstutions: a.yaml\n")}
 	code, _, errOut := c.run("run", "--check")
 	if code == 0 {
 		t.Error("it ended with 0")
@@ -225,25 +226,45 @@ func TestEraseLeavesTombstonesAndNothingElse(t *testing.T) {
 			t.Errorf("%s: %d, want %d", query, got, want)
 		}
 	}
-	c.want([]string{"erase", "--platform", "mastodon", "--author", "@warga_satu"}, "tombstones written: 8", "message_bodies:     8 rows before, 0 after",
-		"message_facts:      8 rows before, 0 after", "erased from ClickHouse")
+	if err := s.Conn().Exec(t.Context(), "ALTER TABLE message_bodies MODIFY SETTING old_parts_lifetime = 0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Conn().Exec(t.Context(), "ALTER TABLE message_facts MODIFY SETTING old_parts_lifetime = 0"); err != nil {
+		t.Fatal(err)
+	}
+	subject := []string{"--platform", "mastodon", "--author", "@warga_satu"}
+	out := c.want(append([]string{"subject", "list"}, subject...), "8 messages are held", "Keluhan nomor 7")
+	if strings.Contains(out, "Keluhan nomor 8") {
+		t.Errorf("the list shows another's message: %s", out)
+	}
+	c.want(append([]string{"subject", "hide"}, subject...), "hidden from every view", "8 messages are held")
+	count("SELECT count() FROM messages", 52)
+	count("SELECT count() FROM message_texts", 52)
+	c.in = "@Warga_Satu\n"
+	c.want([]string{"subject", "show", "--platform", "mastodon"}, "8 messages are held")
+	count("SELECT count() FROM messages", 60)
+
+	c.want(append([]string{"erase"}, subject...), "deleted messages:   8", "message_bodies:     8 rows before, 0 after", "message_facts:      8 rows before, 0 after", "still on the disk: 0", "erased from ClickHouse")
 	count("SELECT count() FROM message_facts", 52)
 	count("SELECT count() FROM message_bodies", 52)
-	c.want([]string{"erase", "--platform", "mastodon", "--message-id", "m20"}, "tombstones written: 1", "1 rows before, 0 after")
-	c.want([]string{"erase", "--platform", "mastodon", "--message-id", "m999"}, "tombstones written: 1", "0 rows before, 0 after")
+	c.want([]string{"erase", "--platform", "mastodon", "--message-id", "m20"}, "deleted messages:   1", "1 rows before, 0 after")
+	c.want([]string{"erase", "--platform", "mastodon", "--message-id", "m999"}, "deleted messages:   0", "0 rows before, 0 after")
 	count("SELECT count() FROM messages", 51)
-	count("SELECT count() FROM tombstones FINAL", 10)
 	replay()
 	count("SELECT count() FROM messages", 51)
 	count("SELECT count() FROM message_texts", 51)
-	c.want([]string{"erase", "--platform", "mastodon", "--author", "warga_satu"}, "8 rows before, 0 after")
-	count("SELECT count() FROM message_facts WHERE message_id IN ('m0', 'm7')", 0)
+	c.want([]string{"erase", "--pending"}, "deleted messages:   9", "message_facts:      9 rows before, 0 after")
+	count("SELECT count() FROM message_facts WHERE message_id IN ('m0', 'm7', 'm20')", 0)
+	c.want(append([]string{"subject", "list"}, subject...), "0 messages are held")
+	count("SELECT count() FROM privacy_log FINAL WHERE action LIKE 'subject%' AND outcome = 'done'", 7)
+	count("SELECT countIf(action = 'subject_erase' AND messages = 8 AND facts_after = 0) FROM privacy_log FINAL", 1)
 
 	for _, args := range [][]string{
 		{"erase", "--platform", "mastodon"}, {"erase", "--platform", "friendster", "--author", "a"}, {"erase", "--platform", "x", "--author", "a", "--message-id", "b"},
+		{"erase", "--pending", "--platform", "x"}, {"subject", "list", "--author", "a"}, {"erase"},
 	} {
-		if code, _, _ := c.run(args...); code == 0 {
-			t.Errorf("%v ended with 0", args)
+		if code, _, errOut := c.run(args...); code == 0 || strings.Contains(errOut, "warga") {
+			t.Errorf("%v ended with %d: %s", args, code, errOut)
 		}
 	}
 }
@@ -345,7 +366,7 @@ func TestDeadLettersOverTLS(t *testing.T) {
 func TestVersionAndHelp(t *testing.T) {
 	for _, args := range [][]string{{"--version"}, {"--help"}, {"dlq", "--help"}} {
 		var out strings.Builder
-		if code := start(args, &out, io.Discard); code != 0 || out.Len() == 0 {
+		if code := start(args, strings.NewReader(""), &out, io.Discard); code != 0 || out.Len() == 0 {
 			t.Errorf("%v ended with %d: %s", args, code, out.String())
 		}
 	}

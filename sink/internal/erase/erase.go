@@ -1,4 +1,5 @@
-// Package erase takes messages out of ClickHouse for good, and leaves tombstones, so that no replay brings them back into a view.
+// Package erase takes messages out of ClickHouse for good. Deleting has two steps: a tombstone or a deleted author hides at once and for ever, in whatever
+// order messages arrive and are replayed; the job rewrites the data, and proves it.
 package erase
 
 import (
@@ -18,7 +19,7 @@ import (
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 )
 
-// Subject is what is to be erased: one message, or all messages of an author. Exactly one of MessageID and Author is set.
+// Subject is one message, or an author with all messages. Exactly one of MessageID and Author is set.
 type Subject struct {
 	Platform  string
 	MessageID string // as the platform names it
@@ -31,159 +32,118 @@ func (s Subject) Check() error {
 		return fmt.Errorf("platform %q is not allowed: one of %s", s.Platform, strings.Join(schemas.Platforms(), ", "))
 	}
 	if (s.MessageID == "") == (s.Author == "") {
-		return errors.New("what is to be erased: a message's id or an author, one of the two")
+		return errors.New("who or what is meant: a message's id or an author, one of the two")
 	}
 	return nil
 }
 
-// Proof says what an erasure found and what it left. It names nobody.
-type Proof struct {
-	Tombstones                int // written, of which some may have been there before
-	BodiesBefore, BodiesAfter uint64
-	FactsBefore, FactsAfter   uint64
+// Office says whose data are looked after and under which keys.
+type Office struct {
+	Store     *store.Store
+	Directory *institutions.Directory
+	Ring      *identitykey.Ring
 }
 
-// Complete tells that nothing of the subject is left in the tables.
-func (p Proof) Complete() bool { return p.BodiesAfter == 0 && p.FactsAfter == 0 }
-
-// message is the identity of one message under which it is erased.
-type message struct {
-	institution string
-	key         []byte
-}
-
-// keysAtOnce is how many keys go into one statement: they travel as a parameter, which over HTTP is part of the address.
-const keysAtOnce = 2000
-
-// Run erases the subject: tombstones first, so that whatever happens afterwards no view shows it, then the text, then the facts, each by a mutation
-// that has rewritten the data when it returns, and then counts what is left. It may be repeated, and after an error should be.
-//
-// A message's tombstone is written whether or not the message is there: one that arrives later stays hidden. An author's later messages are new.
-func Run(ctx context.Context, s *store.Store, directory *institutions.Directory, ring *identitykey.Ring, subject Subject) (Proof, error) {
-	var proof Proof
+// Bury hides the subject at once and for good, in every institution of the directory: a message by a tombstone, an author, under the keys of all epochs that
+// the ring holds, as deleted. Whether anything of the subject is there does not matter: what arrives later stays hidden. Run erases it.
+func (o Office) Bury(ctx context.Context, subject Subject, now time.Time) error {
 	if err := subject.Check(); err != nil {
-		return proof, err
+		return err
 	}
-	e := eraser{store: s, platform: subject.Platform}
-	messages, err := e.find(ctx, directory, ring, subject)
-	if err != nil {
-		return proof, err
+	if subject.MessageID == "" {
+		return o.mark(ctx, subject, schemas.VisibilityDeleted, "", now)
 	}
-	if err := e.bury(ctx, messages, time.Now()); err != nil {
-		return proof, err
-	}
-	proof.Tombstones = len(messages)
-	for _, table := range []struct {
-		name          string
-		before, after *uint64
-	}{{"message_bodies", &proof.BodiesBefore, &proof.BodiesAfter}, {"message_facts", &proof.FactsBefore, &proof.FactsAfter}} {
-		for from := 0; from < len(messages); from += keysAtOnce {
-			if err := e.erase(ctx, table.name, messages[from:min(from+keysAtOnce, len(messages))], table.before, table.after); err != nil {
-				return proof, err
-			}
-		}
-	}
-	if !proof.Complete() {
-		return proof, errors.New("rows came in while they were being erased; they are hidden by their tombstones: erase again")
-	}
-	return proof, nil
-}
-
-type eraser struct {
-	store    *store.Store
-	platform string
-}
-
-func (e eraser) find(ctx context.Context, directory *institutions.Directory, ring *identitykey.Ring, subject Subject) ([]message, error) {
-	if subject.MessageID != "" {
-		key := ring.MessageKey(subject.Platform, subject.MessageID)
-		messages, err := e.query(ctx, "SELECT DISTINCT institution, message_key FROM message_facts WHERE platform = {platform:String} AND hex(message_key) IN {keys:Array(String)}",
-			[]string{hexKey(key)})
-		if err != nil {
-			return nil, err
-		}
-		seen := map[string]bool{}
-		for _, m := range messages {
-			seen[m.institution] = true
-		}
-		for _, in := range directory.All() {
-			if !seen[in.ID] {
-				messages = append(messages, message{in.ID, key})
-			}
-		}
-		return messages, nil
-	}
-	return e.query(ctx, "SELECT DISTINCT institution, message_key FROM message_facts WHERE platform = {platform:String} AND author_key IN {keys:Array(String)}",
-		ring.AuthorKeys(subject.Platform, subject.Author))
-}
-
-func (e eraser) query(ctx context.Context, sql string, keys []string) ([]message, error) {
-	found, err := e.store.Conn().Query(e.parameters(ctx, keys), sql)
-	if err != nil {
-		return nil, fmt.Errorf("looking for what is to be erased: %w", err)
-	}
-	defer found.Close()
-	var messages []message
-	for found.Next() {
-		var institution, key string
-		if err := found.Scan(&institution, &key); err != nil {
-			return nil, fmt.Errorf("looking for what is to be erased: %w", err)
-		}
-		messages = append(messages, message{institution, []byte(key)})
-	}
-	if err := found.Err(); err != nil {
-		return nil, fmt.Errorf("looking for what is to be erased: %w", err)
-	}
-	return messages, nil
-}
-
-// parameters puts the platform and the keys, all of them hex digits, beside a statement.
-func (e eraser) parameters(ctx context.Context, keys []string) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"platform": e.platform, "keys": "['" + strings.Join(keys, "','") + "']"}),
-		// 2: the statement returns when every replica has done it.
-		clickhouse.WithSettings(clickhouse.Settings{"mutations_sync": 2}))
-}
-
-func (e eraser) bury(ctx context.Context, messages []message, now time.Time) error {
-	if len(messages) == 0 {
-		return nil
-	}
+	key := o.Ring.MessageKey(subject.Platform, subject.MessageID)
 	t := struct {
 		institution, platform []string
 		key                   [][]byte
 		at                    []int64
 	}{}
-	for _, m := range messages {
-		t.institution, t.platform, t.key, t.at = append(t.institution, m.institution), append(t.platform, e.platform), append(t.key, m.key), append(t.at, now.UnixMilli())
+	for _, in := range o.Directory.All() {
+		t.institution, t.platform, t.key, t.at = append(t.institution, in.ID), append(t.platform, subject.Platform), append(t.key, key), append(t.at, now.UnixMilli())
 	}
-	return e.store.Insert(ctx, rows.Table{Name: "tombstones", Rows: len(messages), Columns: []rows.Column{
+	return o.Store.Insert(ctx, rows.Table{Name: "tombstones", Rows: len(t.at), Columns: []rows.Column{
 		{Name: "institution", Values: t.institution}, {Name: "platform", Values: t.platform}, {Name: "message_key", Values: t.key}, {Name: "deleted_at", Values: t.at},
 	}})
 }
 
-// erase counts the rows of the messages in a table, deletes them and counts again.
-func (e eraser) erase(ctx context.Context, table string, messages []message, before, after *uint64) error {
-	keys := make([]string, len(messages))
-	for n, m := range messages {
-		keys[n] = hexKey(m.key)
-	}
-	const which = " WHERE platform = {platform:String} AND hex(message_key) IN {keys:Array(String)}"
-	ctx = e.parameters(ctx, keys)
-	count := func(sum *uint64) error {
-		var n uint64
-		if err := e.store.Conn().QueryRow(ctx, "SELECT count() FROM "+table+which).Scan(&n); err != nil {
-			return fmt.Errorf("counting in %s: %w", table, err)
-		}
-		*sum += n
-		return nil
-	}
-	if err := count(before); err != nil {
-		return err
-	}
-	if err := e.store.Conn().Exec(ctx, "ALTER TABLE "+table+" DELETE"+which); err != nil {
-		return fmt.Errorf("deleting from %s: %w", table, err)
-	}
-	return count(after)
+// Hide takes everything by an author out of every view, until Show.
+func (o Office) Hide(ctx context.Context, subject Subject, now time.Time) error {
+	return o.mark(ctx, subject, schemas.VisibilityHidden, schemas.HiddenWithheld, now)
 }
 
-func hexKey(key []byte) string { return strings.ToUpper(hex.EncodeToString(key)) }
+// Show undoes Hide. It does not undo a deletion.
+func (o Office) Show(ctx context.Context, subject Subject, now time.Time) error {
+	return o.mark(ctx, subject, schemas.VisibilityShown, "", now)
+}
+
+// mark says of an author, in every institution and under every key, what may be seen.
+func (o Office) mark(ctx context.Context, subject Subject, state, reason string, now time.Time) error {
+	if err := subject.Check(); err != nil {
+		return err
+	}
+	t := struct {
+		institution, platform, subject, state, reason []string
+		key                                           [][]byte
+		at                                            []int64
+	}{}
+	for _, in := range o.Directory.All() {
+		for _, key := range o.Ring.AuthorKeys(subject.Platform, subject.Author) {
+			t.institution, t.platform, t.subject = append(t.institution, in.ID), append(t.platform, subject.Platform), append(t.subject, "author")
+			t.state, t.reason = append(t.state, state), append(t.reason, reason)
+			t.key, t.at = append(t.key, rows.AuthorMark(key)), append(t.at, now.UnixMilli())
+		}
+	}
+	return o.Store.Insert(ctx, rows.Table{Name: "visibility_changes", Rows: len(t.at), Columns: []rows.Column{
+		{Name: "institution", Values: t.institution}, {Name: "platform", Values: t.platform}, {Name: "subject", Values: t.subject},
+		{Name: "subject_key", Values: t.key}, {Name: "at", Values: t.at}, {Name: "state", Values: t.state}, {Name: "reason", Values: t.reason},
+	}})
+}
+
+// Held is one message of an author that is in the tables, hidden ones included.
+type Held struct {
+	Institution, MessageID, Kind, Direction string
+	CreatedAt                               time.Time
+	Text                                    string // as it was stored, redacted; empty where it has expired
+}
+
+// List returns what is held by an author: the answer to a subject's question.
+func (o Office) List(ctx context.Context, subject Subject) ([]Held, error) {
+	if err := subject.Check(); err != nil {
+		return nil, err
+	}
+	var marks []string
+	for _, key := range o.Ring.AuthorKeys(subject.Platform, subject.Author) {
+		marks = append(marks, strings.ToUpper(hex.EncodeToString(rows.AuthorMark(key))))
+	}
+	found, err := o.Store.Conn().Query(clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"platform": subject.Platform, "marks": array(marks)})), `
+SELECT f.institution, f.message_id, toString(f.kind), toString(f.direction), f.created_at, b.text
+FROM (SELECT * FROM message_facts FINAL WHERE platform = {platform:String} AND hex(substring(SHA256(author_key), 1, 16)) IN {marks:Array(String)}) AS f
+LEFT JOIN (SELECT * FROM message_bodies FINAL WHERE platform = {platform:String} AND hex(author_mark) IN {marks:Array(String)}) AS b
+    ON b.institution = f.institution AND b.message_key = f.message_key
+ORDER BY f.created_at, f.institution`)
+	if err != nil {
+		return nil, fmt.Errorf("looking for a subject's messages: %w", err)
+	}
+	defer found.Close()
+	var list []Held
+	for found.Next() {
+		var h Held
+		if err := found.Scan(&h.Institution, &h.MessageID, &h.Kind, &h.Direction, &h.CreatedAt, &h.Text); err != nil {
+			return nil, fmt.Errorf("reading a subject's messages: %w", err)
+		}
+		list = append(list, h)
+	}
+	if err := found.Err(); err != nil {
+		return nil, fmt.Errorf("reading a subject's messages: %w", err)
+	}
+	return list, nil
+}
+
+// array writes values that hold no quotes, as hex digits do, as a parameter of type Array(String).
+func array(values []string) string {
+	if len(values) == 0 {
+		return "[]"
+	}
+	return "['" + strings.Join(values, "','") + "']"
+}

@@ -49,6 +49,12 @@ func DefaultConfig() Config {
 	}
 }
 
+// Patient is the same store for statements that rewrite whole tables: each may take an hour.
+func (c Config) Patient() Config {
+	c.AttemptTimeout = max(c.AttemptTimeout, config.Duration(time.Hour))
+	return c
+}
+
 // schemes by name: the protocol, and whether it runs over TLS.
 var schemes = map[string]struct {
 	protocol clickhouse.Protocol
