@@ -10,6 +10,7 @@ import (
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/x"
+	"github.com/dwiarah/dwiarah/ingest/internal/youtube"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
@@ -21,6 +22,7 @@ func platforms() map[string]source.Platform {
 	return map[string]source.Platform{
 		schemas.PlatformMastodon: mastodon.Platform(),
 		schemas.PlatformX:        x.Platform(),
+		schemas.PlatformYouTube:  youtube.Platform(),
 	}
 }
 
