@@ -81,7 +81,10 @@ func (s Source) Validate(report config.Report) {
 	if ok {
 		decodeSettings(platform, s.Settings, report)
 	}
-	if s.Account == "" {
+	switch {
+	case platform.All != "" && s.Account != "":
+		report("account", s.Account, "nothing: the source reads for all accounts of "+platform.All)
+	case platform.All == "" && s.Account == "":
 		report("account", "", "the handle or id of an account of the institutions file")
 	}
 	if s.Schedule != "" {

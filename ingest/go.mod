@@ -7,6 +7,7 @@ replace github.com/dwiarah/dwiarah/schemas => ../schemas
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/cenkalti/backoff/v5 v5.0.3
+	github.com/coder/websocket v1.8.15
 	github.com/dwiarah/dwiarah/schemas v0.0.0
 	github.com/fxamacker/cbor/v2 v2.10.0
 	github.com/google/go-cmp v0.7.0

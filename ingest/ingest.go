@@ -13,6 +13,7 @@ import (
 	"github.com/dwiarah/dwiarah/ingest/internal/budget"
 	"github.com/dwiarah/dwiarah/ingest/internal/identity"
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
+	"github.com/dwiarah/dwiarah/ingest/internal/recheck"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
@@ -75,15 +76,26 @@ func (in *Ingest) cursorDir() string { return cursorDir(in.cfg) }
 
 func cursorDir(cfg Config) string { return filepath.Join(cfg.StateDir, "cursors") }
 
+// builder builds feeds.
+type builder struct {
+	cfg       Config
+	directory *institutions.Directory
+	log       *slog.Logger
+	purses    *budget.Purses
+	libraries map[string]*recheck.Library // by platform
+}
+
 // feeds builds the sources. A source for an account of no institution is refused: only an institution has a purpose, a legal basis and a retention.
 func feeds(cfg Config, directory *institutions.Directory, log *slog.Logger) ([]poll.Feed, error) {
+	b := &builder{
+		cfg: cfg, directory: directory, log: log, purses: budget.NewPurses(filepath.Join(cfg.StateDir, "budgets"), time.Now), libraries: map[string]*recheck.Library{},
+	}
 	var all []poll.Feed
 	var problems []error
 	seen := map[string]bool{}
-	purses := budget.NewPurses(filepath.Join(cfg.StateDir, "budgets"), time.Now)
 	for n, s := range cfg.Sources {
 		at := fmt.Sprintf("sources[%d]", n)
-		f, err := feed(source.Config(s).WithDefaults(), directory, purses, log)
+		f, err := b.feed(source.Config(s).WithDefaults())
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s.%w", at, err))
 			continue
@@ -98,34 +110,66 @@ func feeds(cfg Config, directory *institutions.Directory, log *slog.Logger) ([]p
 	return all, errors.Join(problems...)
 }
 
-func feed(cfg source.Config, directory *institutions.Directory, purses *budget.Purses, log *slog.Logger) (poll.Feed, error) {
+// Messages that are kept for their re-read, of a source of one account and of one of all accounts.
+const (
+	knownOfOne = 5_000
+	knownOfAll = 100_000
+)
+
+func (b *builder) feed(cfg source.Config) (poll.Feed, error) {
 	platform, known := platforms()[cfg.Platform]
 	if !known {
 		return poll.Feed{}, fmt.Errorf("platform: %q; allowed: one of %s", cfg.Platform, strings.Join(sorted(platforms()), ", "))
 	}
-	institution, account := directory.Owner(cfg.Platform, cfg.Account)
-	if institution == nil {
-		return poll.Feed{}, fmt.Errorf("account: %q; allowed: a %s account of an institution in the institutions file, which states purpose, legal basis and retention", cfg.Account, cfg.Platform)
-	}
-	schedule, err := poll.ParseSchedule(cfg.Schedule)
-	if err != nil {
-		return poll.Feed{}, fmt.Errorf("schedule: %q: %w", cfg.Schedule, err)
+	f := poll.Feed{Platform: cfg.Platform, RecheckPerPoll: cfg.RecheckPerPoll}
+	account, limit := source.Account{}, knownOfOne
+	if platform.All != "" {
+		f.Platform, f.Wide, limit = platform.All, true, knownOfAll
+		for i := range b.directory.All() {
+			if in := &b.directory.All()[i]; len(in.Accounts[platform.All]) > 0 {
+				f.Institutions = append(f.Institutions, in)
+			}
+		}
+		if len(f.Institutions) == 0 {
+			return f, fmt.Errorf("platform: %q; allowed where an institution of the institutions file has an account on %s", cfg.Platform, platform.All)
+		}
+	} else {
+		account.Institution, account.Account = b.directory.Owner(cfg.Platform, cfg.Account)
+		if account.Institution == nil {
+			return f, fmt.Errorf("account: %q; allowed: a %s account of an institution in the institutions file, which states purpose, legal basis and retention", cfg.Account, cfg.Platform)
+		}
+		f.Institutions, f.Account = []*institutions.Institution{account.Institution}, account.Account.Name()
 	}
 	var wrong []error
 	settings := decodeSettings(platform, cfg.Settings, func(key string, value any, allowed string) {
 		wrong = append(wrong, fmt.Errorf("%s: %v; allowed: %s", key, value, allowed))
 	})
-	if err := errors.Join(wrong...); err != nil {
-		return poll.Feed{}, err
+	var err error
+	if f.Schedule, err = poll.ParseSchedule(cfg.Schedule); err != nil {
+		wrong = append(wrong, fmt.Errorf("schedule: %q: %w", cfg.Schedule, err))
 	}
-	src, err := platform.New(source.Environment{
-		Config: cfg, Account: source.Account{Institution: institution, Account: account}, Directory: directory, Log: log, Now: time.Now,
-		Settings: settings, Purses: purses, Known: func(string) (source.Known, bool) { return source.Known{}, false },
+	if err := errors.Join(wrong...); err != nil {
+		return f, err
+	}
+	library := b.libraries[f.Platform]
+	if library == nil {
+		library = &recheck.Library{}
+		b.libraries[f.Platform] = library
+	}
+	f.Source, err = platform.New(source.Environment{
+		Config: cfg, Account: account, Directory: b.directory, Log: b.log, Now: time.Now,
+		Settings: settings, Purses: b.purses, Known: library.Message, KnownAuthor: library.Author,
 	})
 	if err != nil {
-		return poll.Feed{}, err
+		return f, err
 	}
-	return poll.Feed{Source: src, Institution: institution, Account: account.Name(), Platform: cfg.Platform, Schedule: schedule}, nil
+	f.Book, err = recheck.Open(recheck.Config{
+		Path: filepath.Join(b.cfg.StateDir, "known", poll.FileName(f.Source.Connector())+".jsonl"), Keep: cfg.Recheck.Std(), Limit: limit, Now: time.Now,
+	})
+	if err == nil {
+		library.Add(f.Book)
+	}
+	return f, err
 }
 
 // Run polls until ctx ends, then lets what is under way become durable and returns nil. The error is of our own state: what a platform does wrong

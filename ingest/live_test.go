@@ -47,6 +47,7 @@ func newLive(t *testing.T) *live {
 	l.cfg.Telemetry.Listen, l.cfg.Telemetry.Log.Level = "", "error"
 	l.cfg.Sources = []ingest.Source{{
 		Platform: "mastodon", Account: "layanan_kota", BaseURL: l.server.URL, Token: config.NewSecret(mastodontest.Token), AllowPrivate: true, Schedule: "@every 1s",
+		Settings: config.Group{"streaming": "off"},
 	}}
 	return l
 }

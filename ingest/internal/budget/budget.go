@@ -121,35 +121,58 @@ type Hold struct {
 
 // Reserve takes the most that a call may cost, before it is made, and keeps that on disk. An *ExhaustedError refuses it; any other error is of our own state.
 // The hold is settled when the cost is known; one that is not settled, as after a crash, stays spent in full.
-func (p *Purse) Reserve(amount int64) (*Hold, error) {
+func (p *Purse) Reserve(amount int64) (hold *Hold, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	unlock, err := p.refresh()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	now := p.now()
 	for _, c := range p.caps {
 		if l := p.line(c, now); amount > l.Left {
 			return nil, &ExhaustedError{Purse: p.name, Unit: p.unit, Line: l, Asked: amount}
 		}
 	}
-	h := &Hold{purse: p, amount: amount}
+	hold = &Hold{purse: p, amount: amount}
 	kept := map[string]int64{}
 	for _, c := range p.caps {
 		key, _ := c.window(now)
 		key = string(c.Period) + " " + key
 		kept[key] = p.spent.Spent[key] + amount // windows that are over are forgotten with this
-		h.keys = append(h.keys, key)
+		hold.keys = append(hold.keys, key)
 	}
 	p.spent.Spent = kept
-	return h, p.file.Save(p.spent)
+	return hold, p.file.Save(p.spent)
+}
+
+// refresh reads what another process, as a backfill, may have spent, and keeps it from spending more until unlock.
+func (p *Purse) refresh() (unlock func() error, err error) {
+	if unlock, err = state.Lock(p.file.Path); err != nil {
+		return nil, err
+	}
+	spent := spending{Name: p.name, Spent: map[string]int64{}}
+	if _, err := p.file.Load(&spent); err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	p.spent = spent
+	return unlock, nil
 }
 
 // Settle corrects a hold to what the call has really cost. A platform that charged more than the hold is believed.
-func (h *Hold) Settle(actual int64) error {
+func (h *Hold) Settle(actual int64) (err error) {
 	p := h.purse
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if actual == h.amount {
 		return nil
 	}
+	unlock, err := p.refresh()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	for _, key := range h.keys {
 		if _, current := p.spent.Spent[key]; current {
 			p.spent.Spent[key] += actual - h.amount
@@ -209,10 +232,10 @@ func (ps *Purses) Open(name string, unit Unit, caps ...Cap) (*Purse, error) {
 		name: name, unit: unit, caps: caps, now: ps.now,
 		file: state.File{Path: filepath.Join(ps.dir, "budget-"+unsafe.ReplaceAllString(name, "_")+".json"), Kind: "budget", Version: 1},
 	}
+	p.spent = spending{Name: name, Spent: map[string]int64{}}
 	if _, err := p.file.Load(&p.spent); err != nil {
 		return nil, err
 	}
-	p.spent.Name = name
 	ps.open[name] = p
 	return p, nil
 }

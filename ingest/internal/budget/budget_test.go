@@ -30,6 +30,10 @@ func TestNeverOver(t *testing.T) {
 			if rapid.IntRange(0, 5).Draw(rt, "restart") == 0 {
 				p = open()
 			}
+			if rapid.IntRange(0, 5).Draw(rt, "another process") == 0 {
+				defer func(mine *budget.Purse) { p = mine }(p)
+				p = open()
+			}
 			ask := rapid.Int64Range(1, 700).Draw(rt, "ask")
 			d, m := now.Format(time.DateOnly), now.Format("2006-01")
 			fits := day[d]+ask <= 1000 && month[m]+ask <= 2500

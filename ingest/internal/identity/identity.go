@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/redact"
+	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/identitykey"
@@ -86,6 +87,42 @@ func (c *Converter) Concern(m *schemas.Message) Concern {
 	}
 	out.Keyword = c.keyworded(m.Text)
 	return out
+}
+
+// Concerned are the institutions that a message concerns which stands for itself: whose account wrote it, whom it addresses, whose keyword is in it, and else
+// whose account began the thread.
+func (c *Converter) Concerned(m *schemas.Message, rootAuthor string) []*institutions.Institution {
+	concern := c.Concern(m)
+	if concern.Named {
+		return concern.Addressed
+	}
+	all := concern.Addressed
+	add := func(in *institutions.Institution) {
+		if in != nil && !slices.Contains(all, in) {
+			all = append(all, in)
+		}
+	}
+	add(concern.Author)
+	if len(all) == 0 {
+		add(c.Owner(m.Platform, rootAuthor))
+	}
+	for _, in := range concern.Keyword {
+		add(in)
+	}
+	return all
+}
+
+// Visibility returns what is said of a message or an author, without the institution: of an author once for each epoch whose key is held, because what was
+// written before stands under an older key.
+func (c *Converter) Visibility(platform string, v source.Visibility) []*event.Visibility {
+	if v.MessageID != "" {
+		return []*event.Visibility{{Platform: platform, MessageKey: c.ring.MessageKey(platform, v.MessageID), State: v.State, Reason: v.Reason, AtMs: v.At.UnixMilli()}}
+	}
+	var all []*event.Visibility
+	for _, key := range c.ring.AuthorKeys(platform, v.AuthorID) {
+		all = append(all, &event.Visibility{Platform: platform, AuthorKey: key, State: v.State, Reason: v.Reason, AtMs: v.At.UnixMilli()})
+	}
+	return all
 }
 
 func (c *Converter) keyworded(text string) []*institutions.Institution {

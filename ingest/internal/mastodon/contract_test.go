@@ -60,11 +60,11 @@ institutions:
 	}
 	sourcetest.Contract{
 		Server: serve,
-		Source: func(t *testing.T, base string, clock *sourcetest.Clock) source.Source {
+		Source: func(t *testing.T, base string, clock *sourcetest.Clock, known sourcetest.Known) source.Source {
 			institution, official := directory.Owner("mastodon", "layanan_kota")
 			s, err := newSource(source.Environment{
 				Config:  source.Config{Platform: "mastodon", Account: "layanan_kota", BaseURL: base, Token: config.NewSecret(mastodontest.Token), AllowPrivate: true}.WithDefaults(),
-				Account: source.Account{Institution: institution, Account: official}, Directory: directory, Log: slog.New(slog.DiscardHandler), Now: clock.Now,
+				Account: source.Account{Institution: institution, Account: official}, Directory: directory, Log: slog.New(slog.DiscardHandler), Now: clock.Now, Known: known,
 			})
 			if err != nil {
 				t.Fatal(err)

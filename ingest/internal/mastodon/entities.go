@@ -75,3 +75,11 @@ type statusContext struct {
 	Ancestors   []rawStatus `json:"ancestors"`
 	Descendants []rawStatus `json:"descendants"`
 }
+
+// version is one entry of a status's history.
+type version struct {
+	CreatedAt time.Time    `json:"created_at"`
+	Content   string       `json:"content"`
+	Spoiler   string       `json:"spoiler_text"`
+	Media     []attachment `json:"media_attachments"`
+}

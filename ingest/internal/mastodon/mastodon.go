@@ -16,10 +16,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/budget"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/web"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
 )
 
 // Limits of Mastodon's interface: calls per account and five minutes, items per page.
@@ -30,38 +32,86 @@ const (
 	statusesPage   = 40
 )
 
-// Source reads for one account. It is used by one poll at a time.
+// Source reads for one account. It is used by one poll or stream at a time, and one re-read beside.
 type Source struct {
 	env       source.Environment
+	settings  Settings
 	client    *web.Client
+	push      *web.Client
 	connector string
 	log       *slog.Logger
 }
 
 // Platform is what the registry of package ingest takes.
 func Platform() source.Platform {
-	return source.Platform{New: func(env source.Environment) (source.Source, error) { return newSource(env) }}
+	return source.Platform{
+		New: func(env source.Environment) (source.Source, error) {
+			s, err := newSource(env)
+			if err != nil || s.settings.Streaming == streamingOff {
+				return s, err
+			}
+			return &streamed{s}, nil
+		},
+		Settings: func() any { return defaults() },
+	}
+}
+
+// Settings are Mastodon's own.
+type Settings struct {
+	// Streaming is how the push is followed: auto tries WebSocket, then server-sent events.
+	Streaming string `koanf:"streaming"`
+	// StreamingURL is where the push is, for a server that has it elsewhere than its interface; the token goes there too.
+	StreamingURL string `koanf:"streaming_url"`
+}
+
+const (
+	streamingAuto   = "auto"
+	streamingSocket = "websocket"
+	streamingEvents = "sse"
+	streamingOff    = "off"
+)
+
+func defaults() *Settings { return &Settings{Streaming: streamingAuto} }
+
+// Validate reports every bad value.
+func (s *Settings) Validate(report config.Report) {
+	if all := []string{streamingAuto, streamingSocket, streamingEvents, streamingOff}; !slices.Contains(all, s.Streaming) {
+		report("streaming", s.Streaming, "one of "+strings.Join(all, ", "))
+	}
 }
 
 func newSource(env source.Environment) (*Source, error) {
 	if env.Config.Token.IsZero() {
 		return nil, errors.New(`token: missing; allowed: "file:PATH" or "env:NAME" of an access token of the account with the scope read`)
 	}
-	client, err := web.NewClient(env.Config.BaseURL, env.Config.Token.Reveal(), web.NewBudget(callsPerWindow, window, env.Now, nil), env.Config.AllowPrivate)
+	guard := web.NewBudget(callsPerWindow, window, env.Now, nil)
+	client, err := web.NewClient(env.Config.BaseURL, env.Config.Token.Reveal(), guard, env.Config.AllowPrivate)
 	if err != nil {
 		return nil, err
 	}
-	return &Source{
-		env: env, client: client, log: env.Log,
-		connector: "mastodon:" + env.Account.Account.Name() + ":" + client.Base.Host,
-	}, nil
+	s := &Source{env: env, settings: *defaults(), client: client, push: client, log: env.Log, connector: "mastodon:" + env.Account.Account.Name() + ":" + client.Base.Host}
+	if own, ok := env.Settings.(*Settings); ok {
+		s.settings = *own
+	}
+	if s.settings.StreamingURL != "" {
+		if s.push, err = web.NewClient(s.settings.StreamingURL, env.Config.Token.Reveal(), guard, env.Config.AllowPrivate); err != nil {
+			return nil, fmt.Errorf("settings.streaming_url: %w", err)
+		}
+	}
+	return s, nil
 }
+
+// Budget is what is left of the server's limit.
+func (s *Source) Budget() []budget.Line { return []budget.Line{s.client.Budget.Line()} }
 
 // Connector names the source: mastodon, the account, the server.
 func (s *Source) Connector() string { return s.connector }
 
 // Close releases idle connections.
-func (s *Source) Close() { s.client.Close() }
+func (s *Source) Close() {
+	s.client.Close()
+	s.push.Close()
+}
 
 // Check asks the server whom the token belongs to.
 func (s *Source) Check(ctx context.Context) error {
@@ -97,31 +147,14 @@ func (s *Source) isConfigured(me account) bool {
 	return false
 }
 
-// cursor is how far the feeds have been read, and what is read again.
+// cursor is how far the feeds have been read: the ids of the newest notification and the newest own status.
 type cursor struct {
-	// Mentions and Own are the ids of the newest notification and the newest own status.
 	Mentions string `json:"mentions"`
 	Own      string `json:"own"`
-	// Known are recent messages, the one that waits longest for its re-read first.
-	Known []*known `json:"known"`
-}
-
-// known is what has to be kept of a message to see it change or go.
-type known struct {
-	ID string `json:"id"` // the server's
-	// Message is without text, address and counts.
-	Message schemas.Message `json:"message"`
-	// RepliesRead is how many replies the status had when the replies below it were last read.
-	RepliesRead int64 `json:"replies_read,omitempty"`
-	// MissingSince is when a re-read first found it gone.
-	MissingSince *time.Time `json:"missing_since,omitempty"`
 }
 
 // firstID is below every id; min_id walks forward from it.
 const firstID = "0"
-
-// maxKnown bounds the cursor; beyond it the oldest messages are no longer read again.
-const maxKnown = 5000
 
 // poll is one run of Poll or Backfill.
 type poll struct {
@@ -129,7 +162,6 @@ type poll struct {
 	me     account
 	now    time.Time
 	cursor cursor
-	byID   map[string]*known
 	roots  map[string]string // of parents that this run has asked for
 	accts  map[string]string // handles of ids that this run has asked for
 	emit   source.Emit
@@ -140,29 +172,24 @@ type poll struct {
 
 func (s *Source) begin(ctx context.Context, emit source.Emit) (*poll, error) {
 	now := s.env.Now().UTC()
-	p := &poll{Source: s, now: now, until: now, emit: emit, byID: map[string]*known{}, roots: map[string]string{}, accts: map[string]string{}}
+	p := &poll{Source: s, now: now, until: now, emit: emit, roots: map[string]string{}, accts: map[string]string{}}
 	var err error
 	p.me, err = s.whoAmI(ctx)
 	return p, err
 }
 
-// Poll reads what is new in the account's own statuses and in its mentions, then the replies below its statuses, then what has changed or gone.
+// Poll reads what is new in the account's own statuses and in its mentions.
 func (s *Source) Poll(ctx context.Context, raw json.RawMessage, emit source.Emit) error {
-	at := cursor{Mentions: firstID, Own: firstID}
-	if raw != nil {
-		dec := json.NewDecoder(bytes.NewReader(raw))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&at); err != nil {
-			return fmt.Errorf("reading the cursor of %s: %w", s.connector, err)
-		}
+	at, err := s.readCursor(raw)
+	if err != nil {
+		return err
 	}
 	p, err := s.begin(ctx, emit)
 	if err != nil {
 		return err
 	}
 	p.cursor = at
-	p.forget()
-	for _, step := range []func(context.Context) error{p.size, p.own, p.mentions, p.again} {
+	for _, step := range []func(context.Context) error{p.size, p.own, p.mentions} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -180,21 +207,17 @@ func (s *Source) Poll(ctx context.Context, raw json.RawMessage, emit source.Emit
 	return nil
 }
 
-// forget drops what is too old to be read again, and finds the rest by id.
-func (p *poll) forget() {
-	kept := p.cursor.Known[:0]
-	for _, k := range p.cursor.Known {
-		if p.now.Sub(k.Message.CreatedAt) < p.env.Config.Recheck.Std() {
-			kept = append(kept, k)
-		}
+func (s *Source) readCursor(raw json.RawMessage) (cursor, error) {
+	at := cursor{Mentions: firstID, Own: firstID}
+	if raw == nil {
+		return at, nil
 	}
-	if len(kept) > maxKnown {
-		kept = kept[len(kept)-maxKnown:]
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&at); err != nil {
+		return at, fmt.Errorf("reading the cursor of %s: %w", s.connector, err)
 	}
-	p.cursor.Known = kept
-	for _, k := range kept {
-		p.byID[k.ID] = k
-	}
+	return at, nil
 }
 
 // page emits a page with the cursor as it is.
@@ -388,7 +411,7 @@ func (p *poll) add(ctx context.Context, page *source.Page, items []item) error {
 	return nil
 }
 
-// take turns one status into an item of the page, and remembers it for its re-read. The error is the platform's.
+// take turns one status into an item of the page. The error is the platform's.
 func (p *poll) take(ctx context.Context, page *source.Page, st *rawStatus) error {
 	dead := func(reason schemas.DeadReason, allowed string) {
 		page.Items = append(page.Items, source.Item{Err: &schemas.FieldError{Reason: reason, Key: "status", Allowed: allowed}, Original: st.raw})
@@ -420,89 +443,7 @@ func (p *poll) take(ctx context.Context, page *source.Page, st *rawStatus) error
 		return nil
 	}
 	page.Items = append(page.Items, source.Item{Message: m, Original: st.raw})
-	p.remember(st.ID, m)
 	return nil
-}
-
-// remember keeps of a message what its deletion will have to say, and nothing that a person wrote.
-func (p *poll) remember(id string, m *schemas.Message) {
-	if p.now.Sub(m.CreatedAt) >= p.env.Config.Recheck.Std() {
-		return
-	}
-	kept := *m
-	kept.Text, kept.URL, kept.Likes, kept.Replies, kept.Shares, kept.AuthorFollowers = "", "", nil, nil, nil, nil
-	if k := p.byID[id]; k != nil {
-		k.Message = kept
-		return
-	}
-	k := &known{ID: id, Message: kept}
-	p.byID[id] = k
-	p.cursor.Known = append(p.cursor.Known, k)
-}
-
-// again reads some known messages once more, those first that have waited longest: for edits, deletions, and replies below the account's own.
-func (p *poll) again(ctx context.Context) error {
-	var page source.Page
-	due := min(p.env.Config.RecheckPerPoll, len(p.cursor.Known))
-	for range due {
-		k := p.cursor.Known[0]
-		gone, err := p.reread(ctx, k, &page)
-		if err != nil {
-			// What was read before the failure is whole.
-			return errors.Join(p.page(ctx, page), err)
-		}
-		p.cursor.Known = p.cursor.Known[1:]
-		if gone {
-			delete(p.byID, k.ID)
-			continue
-		}
-		p.cursor.Known = append(p.cursor.Known, k)
-	}
-	return p.page(ctx, page)
-}
-
-// reread looks at one known message again. A message has to be missing in two polls before it counts as deleted, and only the server's own word that there
-// is no such status counts: a failed re-read is not a deletion.
-func (p *poll) reread(ctx context.Context, k *known, page *source.Page) (gone bool, err error) {
-	var st rawStatus
-	err = p.client.Get(ctx, "/api/v1/statuses/"+url.PathEscape(k.ID), nil, &st)
-	switch {
-	case web.IsGone(err) && k.MissingSince == nil:
-		k.MissingSince = &p.now
-		return false, nil
-	case web.IsGone(err):
-		m := k.Message
-		m.DeletedAt, m.ObservedAt = k.MissingSince, &p.now
-		page.Items = append(page.Items, source.Item{Message: &m})
-		return true, nil
-	case err != nil:
-		return false, web.AsSourceError(err)
-	}
-	k.MissingSince = nil
-	if st.err != nil || st.ID != k.ID {
-		return false, nil // it was taken once; what it is now is nobody's message
-	}
-	if st.EditedAt != nil && (k.Message.EditedAt == nil || st.EditedAt.After(*k.Message.EditedAt)) {
-		if err := p.take(ctx, page, &st); err != nil {
-			return false, err
-		}
-	}
-	if st.Replies == nil || *st.Replies <= k.RepliesRead || st.Account.ID != p.me.ID {
-		return false, nil
-	}
-	var below statusContext
-	if err := p.client.Get(ctx, "/api/v1/statuses/"+url.PathEscape(k.ID)+"/context", nil, &below); err != nil && !web.IsGone(err) {
-		return false, web.AsSourceError(err)
-	}
-	for i := range below.Descendants {
-		if reply := &below.Descendants[i]; reply.ID == "" || p.byID[reply.ID] == nil {
-			if err := p.take(ctx, page, reply); err != nil {
-				return false, err
-			}
-		}
-	}
-	k.RepliesRead = *st.Replies
-	return false, nil
 }
 
 // compareIDs orders ids of one server: numbers by their value, and ULIDs, which are all of one length, by their letters.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon/mastodontest"
+	"github.com/dwiarah/dwiarah/ingest/internal/recheck"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/web"
 	"github.com/dwiarah/dwiarah/schemas"
@@ -41,12 +43,18 @@ type bench struct {
 	sizes    []*source.Size
 	complete []string
 	pages    int
+	mu       sync.Mutex // a stream emits beside the test
+	book     *recheck.Book
 }
 
 func newBench(t *testing.T, change ...func(*source.Config)) *bench {
 	t.Helper()
 	b := &bench{T: t, server: mastodontest.New(), now: start.Add(time.Hour)}
 	t.Cleanup(b.server.Close)
+	var err error
+	if b.book, err = recheck.Open(recheck.Config{Keep: 90 * 24 * time.Hour, Limit: 1000, Now: func() time.Time { return b.now }}); err != nil {
+		t.Fatal(err)
+	}
 	directory, err := institutions.Parse("institutions.yaml", []byte(`
 institutions:
   - {id: kota, name: Kota, zone: Asia/Jakarta, accounts: {mastodon: [{handle: layanan_kota}]}, purpose: p, legal_basis: l, retention: {text_days: 90, facts_days: 395}}
@@ -61,7 +69,7 @@ institutions:
 	}
 	institution, official := directory.Owner("mastodon", "layanan_kota")
 	b.source, err = newSource(source.Environment{
-		Config: cfg, Account: source.Account{Institution: institution, Account: official}, Directory: directory, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now },
+		Config: cfg, Account: source.Account{Institution: institution, Account: official}, Directory: directory, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now }, Known: b.book.Message,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +80,8 @@ institutions:
 }
 
 func (b *bench) emit(_ context.Context, p source.Page) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.pages++
 	for _, i := range p.Items {
 		if i.Err != nil {
@@ -79,6 +89,7 @@ func (b *bench) emit(_ context.Context, p source.Page) error {
 			continue
 		}
 		b.messages = append(b.messages, i.Message)
+		b.book.Add(i.Message)
 	}
 	for reason, n := range p.Dropped {
 		if reason != schemas.DropNotPublic {
@@ -105,6 +116,31 @@ func (b *bench) poll() ([]*schemas.Message, error) {
 	b.now = b.now.Add(time.Minute)
 	err := b.source.Poll(b.Context(), b.cursor, b.emit)
 	return b.messages, err
+}
+
+// again reads again what is known, a minute later, and returns what that says.
+func (b *bench) again() ([]*schemas.Message, error) {
+	b.Helper()
+	b.messages = nil
+	b.now = b.now.Add(time.Minute)
+	due := b.book.Due(100, true)
+	findings, err := b.source.Recheck(b.Context(), due)
+	for i, f := range findings {
+		out := b.book.Apply(due[i].Message.MessageID, f)
+		if err := b.emit(b.Context(), source.Page{Items: out.Items}); err != nil {
+			return nil, err
+		}
+	}
+	return b.messages, err
+}
+
+func (b *bench) mustAgain() []*schemas.Message {
+	b.Helper()
+	m, err := b.again()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m
 }
 
 func (b *bench) must() []*schemas.Message {
@@ -156,8 +192,6 @@ func TestPollReadsTheConversation(t *testing.T) {
 			URL: b.server.URL + "/@warga2@lain.example/" + ask, ParentID: root, ParentAuthorID: "layanan_kota", RootID: root, Mentions: []string{"layanan_kota"}}),
 		want(lost, schemas.Message{Kind: "reply", AuthorID: "warga1@" + b.host(), CreatedAt: start.Add(4 * time.Minute), Text: "halo", Replies: n(0), URL: b.server.URL + "/@warga1/" + lost,
 			ParentID: b.host() + "/1", RootID: b.host() + "/1", Mentions: []string{"layanan_kota"}}),
-		want(side, schemas.Message{Kind: "reply", AuthorID: "warga1@" + b.host(), CreatedAt: start.Add(3 * time.Minute), Text: "sama", Replies: n(0), URL: b.server.URL + "/@warga1/" + side,
-			ParentID: b.host() + "/" + ask, ParentAuthorID: "warga2@lain.example", RootID: root, Mentions: []string{"warga2@lain.example"}}),
 	}
 	if d := cmp.Diff(wanted, got); d != "" {
 		t.Error(d)
@@ -176,6 +210,12 @@ func TestPollReadsTheConversation(t *testing.T) {
 	}
 	if again := b.must(); len(again) != 0 {
 		t.Errorf("a second poll brings %v", b.ids(again))
+	}
+	// A reply that mentions nobody is found below the account's own status.
+	late := b.mustAgain()
+	if d := cmp.Diff([]*schemas.Message{want(side, schemas.Message{Kind: "reply", AuthorID: "warga1@" + b.host(), CreatedAt: start.Add(3 * time.Minute), Text: "sama", Replies: n(0),
+		URL: b.server.URL + "/@warga1/" + side, ParentID: b.host() + "/" + ask, ParentAuthorID: "warga2@lain.example", RootID: root, Mentions: []string{"warga2@lain.example"}})}, late); d != "" {
+		t.Error(d)
 	}
 }
 
@@ -247,27 +287,38 @@ func TestEditsDeletionsAndLateReplies(t *testing.T) {
 	ask := b.server.Write(mastodontest.Status{AuthorID: "11", CreatedAt: start, ReplyTo: own, Mentions: []string{mastodontest.Me}, Content: "kapan?"})
 	b.must()
 
-	edited := start.Add(90 * time.Minute)
+	first, edited := start.Add(80*time.Minute), start.Add(90*time.Minute)
+	b.server.Edit(ask, "kapan bukanya?", first)
 	b.server.Edit(ask, "kapan buka?", edited)
 	late := b.server.Write(mastodontest.Status{AuthorID: "12", CreatedAt: start, ReplyTo: own, Content: "terima kasih"})
-	got := b.must()
-	slices.SortFunc(got, func(a, b *schemas.Message) int { return strings.Compare(a.MessageID, b.MessageID) })
-	if d := cmp.Diff([]string{ask, late}, b.ids(got)); d != "" {
-		t.Fatal(d)
+	got := b.mustAgain()
+	byID := map[string][]*schemas.Message{}
+	for _, m := range got {
+		id := strings.TrimPrefix(m.MessageID, b.host()+"/")
+		byID[id] = append(byID[id], m)
 	}
-	if got[0].Text != "kapan buka?" || !got[0].EditedAt.Equal(edited) || got[0].RootID != b.host()+"/"+own || got[1].Text != "terima kasih" {
-		t.Errorf("%+v", got)
+	versions := byID[ask]
+	if len(versions) != 2 || versions[0].Text != "kapan bukanya?" || !versions[0].EditedAt.Equal(first) || versions[1].Text != "kapan buka?" || !versions[1].EditedAt.Equal(edited) ||
+		versions[1].RootID != b.host()+"/"+own {
+		t.Errorf("the edits: %+v", versions)
 	}
-	if got := b.must(); len(got) != 0 {
+	if len(byID[late]) != 1 || byID[late][0].Text != "terima kasih" || len(byID[own]) != 1 || *byID[own][0].Replies != 2 {
+		t.Errorf("late reply and counts: %v", byID)
+	}
+	if got := b.mustAgain(); len(got) != 0 {
 		t.Errorf("an edit came twice: %v", b.ids(got))
 	}
 
 	b.server.Delete(ask)
-	if got := b.must(); len(got) != 0 {
-		t.Fatalf("one missing re-read is a deletion already: %v", b.ids(got))
+	missing := b.now.Add(time.Minute)
+	for range 5 { // the replies_count of the own status falls, nothing else
+		for _, m := range b.mustAgain() {
+			if m.DeletedAt != nil {
+				t.Fatalf("deleted after %s", b.now.Sub(missing))
+			}
+		}
 	}
-	missing := b.now
-	got = b.must()
+	got = b.mustAgain()
 	if d := cmp.Diff([]string{ask}, b.ids(got)); d != "" {
 		t.Fatal(d)
 	}
@@ -278,55 +329,82 @@ func TestEditsDeletionsAndLateReplies(t *testing.T) {
 	if err := m.Validate(b.now); err != nil {
 		t.Error(err)
 	}
-	if got := b.must(); len(got) != 0 {
+	if got := b.mustAgain(); len(got) != 0 {
 		t.Errorf("a deletion came twice: %v", b.ids(got))
 	}
 }
 
-func TestAFailedReReadIsNoDeletion(t *testing.T) {
-	b := newBench(t)
-	ask := b.server.Write(mastodontest.Status{AuthorID: "11", CreatedAt: start, Mentions: []string{mastodontest.Me}, Content: "kapan?"})
-	b.must()
-	for name, fault := range map[string]http.HandlerFunc{
-		"a proxy's 404": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/html")
-			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, "<html>not found</html>")
-		},
-		"403": func(w http.ResponseWriter, _ *http.Request) {
-			mastodontest.Answer(w, http.StatusForbidden, map[string]string{"error": "x"})
-		},
-		"503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
-	} {
-		b.server.Fault = func(w http.ResponseWriter, r *http.Request) bool {
-			if r.URL.Path != "/api/v1/statuses/"+ask {
-				return false
+// TestStream: what is pushed comes at once, by either way, and after a break nothing is missing.
+func TestStream(t *testing.T) {
+	for _, way := range []string{streamingSocket, streamingEvents} {
+		t.Run(way, func(t *testing.T) {
+			b := newBench(t)
+			b.source.settings.Streaming = streamingAuto
+			b.server.Sockets, b.server.Events = way == streamingSocket, way == streamingEvents
+			before := b.server.Write(mastodontest.Status{AuthorID: "11", CreatedAt: start, Mentions: []string{mastodontest.Me}, Content: "sebelum"})
+			follow := func() (stop func() error) {
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- (&streamed{b.source}).Stream(ctx, b.cursor, b.emit) }()
+				b.eventually("the feeds were not polled", func() bool { return len(b.complete) > 0 })
+				return func() error {
+					err := <-done
+					cancel()
+					return err
+				}
 			}
-			fault(w, r)
-			return true
-		}
-		for range 3 {
-			if got, err := b.poll(); len(got) != 0 || err == nil {
-				t.Errorf("%s: %v %v", name, b.ids(got), err)
+			stop := follow()
+			own := b.server.Write(mastodontest.Status{AuthorID: mastodontest.Me, CreatedAt: start, Content: "pengumuman"})
+			ask := b.server.Write(mastodontest.Status{AuthorID: "11", CreatedAt: start, Mentions: []string{mastodontest.Me}, Content: "kapan?"})
+			b.eventually("the mention did not come", func() bool { return len(b.messages) == 3 })
+			b.server.Edit(ask, "kapan buka?", start.Add(30*time.Minute))
+			b.server.Delete(before)
+			b.eventually("edit and deletion did not come", func() bool { return len(b.messages) == 5 })
+			if d := cmp.Diff([]string{before, own, ask, ask, before}, b.ids(b.messages)); d != "" {
+				t.Error(d)
 			}
+			if b.messages[3].Text != "kapan buka?" || b.messages[4].DeletedAt == nil || b.messages[4].Text != "" {
+				t.Errorf("edit %+v, deletion %+v", b.messages[3], b.messages[4])
+			}
+			b.server.BreakStreams()
+			var call *web.Error
+			if err := stop(); !errors.As(err, &call) || source.GapReason(err) != schemas.GapOutage {
+				t.Errorf("a break: %v", err)
+			}
+			missed := b.server.Write(mastodontest.Status{AuthorID: "12", CreatedAt: start, Mentions: []string{mastodontest.Me}, Content: "di antara"})
+			b.messages, b.complete = nil, nil
+			stop = follow()
+			if d := cmp.Diff([]string{missed}, b.ids(b.messages)); d != "" {
+				t.Errorf("after the break: %s", d)
+			}
+			b.server.BreakStreams()
+			if err := stop(); err == nil {
+				t.Error("no error after a break")
+			}
+		})
+	}
+	t.Run("neither", func(t *testing.T) {
+		b := newBench(t)
+		b.server.Sockets, b.server.Events = false, false
+		if err := (&streamed{b.source}).Stream(t.Context(), nil, b.emit); err == nil || len(b.messages)+b.pages > 0 {
+			t.Errorf("error %v", err)
 		}
-	}
-	// Gone once and then there again: it was no deletion.
-	gone := true
-	b.server.Fault = func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path != "/api/v1/statuses/"+ask || !gone {
-			return false
+	})
+}
+
+// eventually waits for a condition on what was emitted.
+func (b *bench) eventually(what string, is func() bool) {
+	b.Helper()
+	for range 1000 {
+		b.mu.Lock()
+		ok := is()
+		b.mu.Unlock()
+		if ok {
+			return
 		}
-		mastodontest.Answer(w, http.StatusNotFound, map[string]string{"error": "Record not found"})
-		return true
+		time.Sleep(10 * time.Millisecond)
 	}
-	b.must()
-	gone = false
-	b.must()
-	gone = true
-	if got := b.must(); len(got) != 0 {
-		t.Errorf("deleted after one miss: %v", b.ids(got))
-	}
+	b.Fatal(what)
 }
 
 func TestFaultsOfTheServer(t *testing.T) {

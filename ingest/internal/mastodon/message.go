@@ -117,7 +117,7 @@ func (p *poll) parentAuthor(ctx context.Context, st *status) (string, error) {
 			return p.author(id, who.Acct), nil
 		}
 	}
-	if k := p.byID[st.ReplyTo]; k != nil {
+	if k, known := p.env.Known(p.qualify(st.ReplyTo)); known {
 		return k.Message.AuthorID, nil
 	}
 	if acct, asked := p.accts[id]; asked {
@@ -134,7 +134,7 @@ func (p *poll) parentAuthor(ctx context.Context, st *status) (string, error) {
 // root finds the first message of a reply's thread: from what is known of the parent, else from the server. Where the server has the thread no
 // longer, it is the oldest message that is still named.
 func (p *poll) root(ctx context.Context, st *status) (string, error) {
-	if k := p.byID[st.ReplyTo]; k != nil {
+	if k, known := p.env.Known(p.qualify(st.ReplyTo)); known {
 		if k.Message.RootID != "" {
 			return k.Message.RootID, nil
 		}

@@ -103,7 +103,7 @@ func (b *bench) poll(ctx context.Context, addr string) error {
 	if err != nil {
 		b.Fatal(err)
 	}
-	feed := poll.Feed{Source: b.source, Institution: b.dirs.Institution("kota"), Account: "kota", Platform: "web", Schedule: schedule}
+	feed := poll.Feed{Source: b.source, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web", Schedule: schedule}
 	p := poll.New(poll.Config{
 		Feeds: []poll.Feed{feed}, Converter: identity.New(ring, b.dirs), Producer: producer, StateDir: b.dir, Log: log,
 		Now: func() time.Time { return b.source.now }, Finish: 300 * time.Millisecond,

@@ -2,6 +2,7 @@
 package record
 
 import (
+	"encoding/hex"
 	"strconv"
 	"time"
 
@@ -63,6 +64,11 @@ func (d Dead) Record() (kafka.Record, error) {
 // Coverage is keyed by connector and institution, so that a stretch and its growth stay in order.
 func Coverage(c *event.Coverage) (kafka.Record, error) {
 	return encode(schemas.TopicLedger, "coverage:"+c.Connector+":"+c.Institution, &event.LedgerEntry{Entry: &event.LedgerEntry_Coverage{Coverage: c}})
+}
+
+// Visibility is keyed by its subject, so that what is said of one message or author stays in order.
+func Visibility(v *event.Visibility) (kafka.Record, error) {
+	return encode(schemas.TopicLedger, "visibility:"+v.Platform+":"+hex.EncodeToString(v.MessageKey)+v.AuthorKey, &event.LedgerEntry{Entry: &event.LedgerEntry_Visibility{Visibility: v}})
 }
 
 // Snapshot is keyed by account.

@@ -30,7 +30,7 @@ type Config struct {
 	Schedule string `koanf:"schedule"`
 	// PageCap is how many pages of one feed one poll reads at most; 0 means 50.
 	PageCap int `koanf:"page_cap"`
-	// Recheck is how long a message is known, to see its edits and its deletion; 0 means 168h.
+	// Recheck is how long a message is known, to see its edits and its deletion; 0 means 2160h, the 90 days that texts are kept.
 	Recheck config.Duration `koanf:"recheck"`
 	// RecheckPerPoll is how many known messages are read again after one poll at most; 0 means 20.
 	RecheckPerPoll int `koanf:"recheck_per_poll"`
@@ -44,7 +44,7 @@ type Config struct {
 const (
 	DefaultSchedule       = "@every 1m"
 	DefaultPageCap        = 50
-	DefaultRecheck        = 7 * 24 * time.Hour
+	DefaultRecheck        = 90 * 24 * time.Hour
 	DefaultRecheckPerPoll = 20
 )
 
@@ -83,8 +83,10 @@ type Environment struct {
 	Settings any
 	// Purses hold what may be spent, for calls that cost money or units a day; sources that share an account of the platform share one.
 	Purses *budget.Purses
-	// Known finds a message that was read before and is still kept for its re-read, by its message id.
+	// Known finds a message of the platform that was read before, by whichever source, and is still kept for its re-read.
 	Known func(messageID string) (Known, bool)
+	// KnownAuthor tells whether there is one by that author.
+	KnownAuthor func(authorID string) bool
 }
 
 // Platform is what a platform's package gives to the registry of package ingest.
@@ -93,6 +95,9 @@ type Platform struct {
 	// Settings returns a pointer to a struct of the platform's own settings (koanf tags, a Validate where values can be wrong) that holds their defaults; nil
 	// where there are none.
 	Settings func() any
+	// All names the platform all of whose accounts in the institutions file one source reads for; its configuration then names no account, and
+	// Environment.Account is zero. Empty for the ordinary source of one account.
+	All string
 }
 
 // Factory makes a source that has called nobody yet. The error names what is wrong with the configuration.
@@ -163,8 +168,9 @@ const (
 // Finding is what a re-read of one message has found.
 type Finding struct {
 	State State
-	// Item is the message as it now is; nil where nothing has changed.
-	Item *Item
+	// Item is the message as it now is; nil where nothing has changed. Earlier are its versions since the known one, where the platform tells them, the oldest first.
+	Item    *Item
+	Earlier []Item
 	// Late are messages below it that were not known.
 	Late []Item
 	// RepliesRead goes into Known.
@@ -225,6 +231,8 @@ type Item struct {
 	Err     *schemas.FieldError
 	// Original is the item as it came, for the dead letter.
 	Original []byte
+	// RootAuthorID is who began the thread, where the platform's id of the root tells it. Only a source that reads for all accounts needs it.
+	RootAuthorID string
 }
 
 // Visibility says that a message or everything by an author is hidden, shown again, or (an author only) deleted. A message's deletion is an Item with

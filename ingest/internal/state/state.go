@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // envelope says what a file is and in which form, so that an old build refuses what it would misread.
@@ -88,6 +89,23 @@ func (f File) save(v any) error {
 		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	return syncDir(dir)
+}
+
+// Lock keeps other processes, as a backfill beside the running ingest, from changing what is at path at the same time; they wait. It uses a file beside.
+func Lock(path string) (unlock func() error, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	return f.Close, nil // which unlocks
 }
 
 // Remove removes the file; one that is not there is no error.

@@ -72,7 +72,7 @@ func quick(t testing.TB, env source.Environment) *Source {
 func contract() sourcetest.Contract {
 	return sourcetest.Contract{
 		Server: func(w *sourcetest.World) http.Handler { return &xtest.Server{World: w, Now: time.Now} },
-		Source: func(t *testing.T, base string, clock *sourcetest.Clock) source.Source {
+		Source: func(t *testing.T, base string, clock *sourcetest.Clock, _ sourcetest.Known) source.Source {
 			return quick(t, environment(t, base, clock.Now))
 		},
 		MessageID: func(_, id string) string { return xtest.ID(id) },

@@ -58,7 +58,7 @@ func quick(t testing.TB, env source.Environment) *Source {
 func TestContract(t *testing.T) {
 	sourcetest.Contract{
 		Server: func(w *sourcetest.World) http.Handler { return &youtubetest.Server{World: w, Inlined: 0} },
-		Source: func(t *testing.T, base string, clock *sourcetest.Clock) source.Source {
+		Source: func(t *testing.T, base string, clock *sourcetest.Clock, _ sourcetest.Known) source.Source {
 			return quick(t, environment(t, base+"/youtube/v3", clock.Now))
 		},
 		MessageID: func(_, id string) string { return youtubetest.ID(id) },

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // Token is the one that the server takes.
@@ -49,9 +51,15 @@ type Server struct {
 	// Calls counts calls by path, ids replaced by :id.
 	Calls map[string]int
 
+	// Sockets and Events say which ways of streaming the server has; New sets both.
+	Sockets, Events bool
+
 	statuses      map[string]*Status
+	history       map[string][]map[string]any
 	notifications []notification
 	next          int
+	listeners     map[chan [2]string]struct{}
+	stopped       chan struct{}
 }
 
 type notification struct{ id, status string }
@@ -67,7 +75,8 @@ func New() *Server {
 func NewUnstarted() *Server {
 	return &Server{
 		Server: &httptest.Server{}, Accounts: map[string]string{Me: "layanan_kota", "11": "warga1", "12": "warga2@lain.example"}, Followers: 1000,
-		Calls: map[string]int{}, statuses: map[string]*Status{}, next: 100,
+		Calls: map[string]int{}, statuses: map[string]*Status{}, history: map[string][]map[string]any{}, next: 100,
+		Sockets: true, Events: true, listeners: map[chan [2]string]struct{}{}, stopped: make(chan struct{}),
 	}
 }
 
@@ -95,18 +104,128 @@ func (s *Server) Write(st Status) string {
 	}
 	st.Visibility = cmp.Or(st.Visibility, "public")
 	s.statuses[st.ID] = &st
+	if st.AuthorID == Me {
+		s.push("update", s.status(st.ID))
+	}
 	if slices.Contains(st.Mentions, Me) && st.AuthorID != Me {
 		s.next++
 		s.notifications = append(s.notifications, notification{id: strconv.Itoa(s.next), status: st.ID})
+		s.push("notification", s.notification(s.notifications[len(s.notifications)-1]))
 	}
 	return st.ID
+}
+
+func (s *Server) notification(n notification) map[string]any {
+	return map[string]any{"id": n.id, "type": "mention", "created_at": s.statuses[n.status].CreatedAt, "status": s.status(n.status)}
+}
+
+// push sends an event to all streams.
+func (s *Server) push(event string, payload any) {
+	text, isText := payload.(string)
+	if !isText {
+		b, err := json.Marshal(payload)
+		if err != nil {
+			panic(err) // the server's own values
+		}
+		text = string(b)
+	}
+	for l := range s.listeners {
+		l <- [2]string{event, text}
+	}
+}
+
+// Streams is how many streams are open.
+func (s *Server) Streams() int {
+	s.Lock()
+	defer s.Unlock()
+	return len(s.listeners)
+}
+
+// BreakStreams ends all streams.
+func (s *Server) BreakStreams() {
+	s.Lock()
+	defer s.Unlock()
+	for l := range s.listeners {
+		close(l)
+		delete(s.listeners, l)
+	}
+}
+
+// Close ends all streams and the server.
+func (s *Server) Close() {
+	close(s.stopped)
+	s.Server.Close()
+}
+
+// stream serves the user's stream; the caller holds the lock, and has it again afterwards.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, socket bool) {
+	events := make(chan [2]string, 1000)
+	listen := func() {
+		s.Lock()
+		s.listeners[events] = struct{}{}
+		s.Unlock()
+	}
+	s.Unlock()
+	defer s.Lock()
+	defer func() {
+		s.Lock()
+		delete(s.listeners, events)
+		s.Unlock()
+	}()
+	ctx, send := r.Context(), func(event, payload string) error { return nil }
+	if socket {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow() //nolint:errcheck // The test is over.
+		ctx = conn.CloseRead(ctx)
+		send = func(event, payload string) error {
+			b, err := json.Marshal(map[string]any{"stream": []string{"user"}, "event": event, "payload": payload})
+			if err != nil {
+				return err
+			}
+			return conn.Write(ctx, websocket.MessageText, b)
+		}
+	} else {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.WriteHeader(http.StatusOK)
+		flush := http.NewResponseController(w)
+		send = func(event, payload string) error {
+			fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, payload)
+			return flush.Flush()
+		}
+		fmt.Fprint(w, ":thump\n")
+		if flush.Flush() != nil {
+			return
+		}
+	}
+	listen()
+	for {
+		select {
+		case e, open := <-events:
+			if !open || send(e[0], e[1]) != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		case <-s.stopped:
+			return
+		}
+	}
 }
 
 // Edit changes a status's content.
 func (s *Server) Edit(id, content string, at time.Time) {
 	s.Lock()
 	defer s.Unlock()
-	s.statuses[id].Content, s.statuses[id].EditedAt = content, &at
+	st := s.statuses[id]
+	if s.history[id] == nil {
+		s.history[id] = []map[string]any{{"content": st.Content, "spoiler_text": "", "created_at": st.CreatedAt, "media_attachments": []any{}}}
+	}
+	st.Content, st.EditedAt = content, &at
+	s.history[id] = append(s.history[id], map[string]any{"content": content, "spoiler_text": "", "created_at": at, "media_attachments": []any{}})
+	s.push("status.update", s.status(id))
 }
 
 // Delete removes a status and its notification.
@@ -114,6 +233,7 @@ func (s *Server) Delete(id string) {
 	s.Lock()
 	defer s.Unlock()
 	delete(s.statuses, id)
+	s.push("delete", id)
 	s.notifications = slices.DeleteFunc(s.notifications, func(n notification) bool { return n.status == id })
 }
 
@@ -173,7 +293,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request) {
 		}
 		var out []any
 		for _, id := range s.page(ids, r.URL.Query(), 80) {
-			out = append(out, map[string]any{"id": id, "type": "mention", "created_at": s.statuses[byID[id]].CreatedAt, "status": s.status(byID[id])})
+			out = append(out, s.notification(notification{id: id, status: byID[id]}))
 		}
 		Answer(w, http.StatusOK, list(out))
 	case "/api/v1/statuses/:id":
@@ -188,6 +308,24 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		Answer(w, http.StatusOK, s.context(id))
+	case "/api/v1/statuses/:id/history":
+		if s.history[id] == nil {
+			notFound(w)
+			return
+		}
+		Answer(w, http.StatusOK, s.history[id])
+	case "/api/v1/streaming":
+		if !s.Sockets {
+			notFound(w)
+			return
+		}
+		s.stream(w, r, true)
+	case "/api/v1/streaming/:id":
+		if !s.Events {
+			Answer(w, http.StatusBadRequest, map[string]string{"error": "only WebSocket"})
+			return
+		}
+		s.stream(w, r, false)
 	default:
 		notFound(w)
 	}

@@ -44,13 +44,16 @@ func (c *Clock) Add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
+// Known is source.Environment's, over what the source has emitted.
+type Known func(messageID string) (source.Known, bool)
+
 // Contract is what a platform's tests provide; Run holds the source to the table.
 type Contract struct {
 	// Server speaks the platform over the world, faults left out.
 	Server func(w *World) http.Handler
 	// Source makes the source of the world's official account before a server at base, with waits so short (web.Client's FirstWait, MaxWait) that a fault's
 	// repeats take milliseconds.
-	Source func(t *testing.T, base string, clock *Clock) source.Source
+	Source func(t *testing.T, base string, clock *Clock, known Known) source.Source
 	// MessageID is the id that the source gives a post.
 	MessageID func(base, id string) string
 	// Limited answers 429 in the platform's way: calls are allowed again at reset.
@@ -98,7 +101,13 @@ func (c Contract) bench(t *testing.T) *bench {
 	}))
 	t.Cleanup(server.Close)
 	b.base = server.URL
-	b.source = c.Source(t, b.base, b.clock)
+	b.source = c.Source(t, b.base, b.clock, func(id string) (source.Known, bool) {
+		m := b.seen[id]
+		if m == nil {
+			return source.Known{}, false
+		}
+		return source.Known{Message: *m}, true
+	})
 	if closer, ok := b.source.(interface{ Close() }); ok {
 		t.Cleanup(closer.Close)
 	}
