@@ -281,7 +281,10 @@ func TestExpiryKeepsFiguresOfFivePeople(t *testing.T) {
 	if err := query.Print(t.Context(), o.store.Conn(), "SELECT month, authors, requests, open, rmst_7d_s FROM kept_months FINAL", nil, &got); err != nil {
 		t.Fatal(err)
 	}
-	figures := func(s string) string { _, rest, _ := strings.Cut(s, "\n"); return strings.Join(strings.Fields(rest), " ") }
+	figures := func(s string) string {
+		_, rest, _ := strings.Cut(s, "\n")
+		return strings.Join(strings.Fields(rest), " ")
+	}
 	if figures(got.String()) != figures(want.String()) {
 		t.Errorf("kept\n%s\nof\n%s", got.String(), want.String())
 	}
