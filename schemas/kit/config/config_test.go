@@ -31,7 +31,8 @@ type service struct {
 	Retry  bool              `koanf:"retry"`
 	common `koanf:",squash"`
 
-	state chan int // no key, no matter
+	//lint:ignore U1000 what has no key is no matter
+	state chan int
 }
 
 type common struct {

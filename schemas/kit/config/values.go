@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -146,7 +147,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 0 || n > math.MaxInt64/bytes {
-		return fmt.Errorf(allowed)
+		return errors.New(allowed)
 	}
 	*s = Size(n * bytes)
 	return nil
