@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/bluesky"
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon"
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
@@ -20,6 +21,7 @@ import (
 // platforms are the live sources, by platform. A new one is a line here.
 func platforms() map[string]source.Platform {
 	return map[string]source.Platform{
+		schemas.PlatformBluesky:  bluesky.Platform(),
 		schemas.PlatformMastodon: mastodon.Platform(),
 		schemas.PlatformX:        x.Platform(),
 		schemas.PlatformYouTube:  youtube.Platform(),

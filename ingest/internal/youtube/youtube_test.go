@@ -309,7 +309,7 @@ func TestRecheckOfVideos(t *testing.T) {
 
 func TestTheRefreshOfThirtyDays(t *testing.T) {
 	env := environment(t, "https://youtube.example", time.Now)
-	env.Config.Recheck = config.Duration(source.DefaultRecheck)
+	env.Config.Recheck = config.Duration(7 * 24 * time.Hour)
 	if _, err := New(env); err == nil || !strings.Contains(err.Error(), `recheck: "168h0m0s"; allowed: 600h or more`) {
 		t.Errorf("error %v", err)
 	}
