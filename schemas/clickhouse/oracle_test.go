@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -20,7 +21,8 @@ import (
 )
 
 // TestViewsAgreeWithReference compares the views with package reference, which computes the same metrics without SQL, over generated worlds.
-// DWIARAH_WORLDS sets how many worlds there are; with it, every world is asked everything, without it a few things.
+// DWIARAH_WORLDS sets how many worlds there are; with it, every world is asked everything, without it a few things. DWIARAH_VIEWS is a regular expression of
+// the views to ask.
 func TestViewsAgreeWithReference(t *testing.T) {
 	conn := migrated(t)
 	if _, err := LoadCalendars(t.Context(), conn); err != nil {
@@ -39,6 +41,15 @@ func TestViewsAgreeWithReference(t *testing.T) {
 	if n := os.Getenv("DWIARAH_WORLDS"); n != "" {
 		checks, asked = n, len(comparisons)
 	}
+	compared := comparisons
+	if pattern := os.Getenv("DWIARAH_VIEWS"); pattern != "" {
+		chosen, err := regexp.Compile(pattern)
+		if err != nil {
+			t.Fatalf("DWIARAH_VIEWS: %v", err)
+		}
+		compared = slices.DeleteFunc(slices.Clone(comparisons), func(c comparison) bool { return !chosen.MatchString(c.view) })
+		asked = min(asked, len(compared))
+	}
 	if err := flag.Set("rapid.checks", checks); err != nil {
 		t.Fatalf("DWIARAH_WORLDS=%s: %v", checks, err)
 	}
@@ -49,9 +60,10 @@ func TestViewsAgreeWithReference(t *testing.T) {
 		in := reference.World{Institution: w.institution, OffsetS: int(w.offsetS), Messages: w.messages, Coverage: w.coverage}
 		if w.calendar != "" {
 			in.Business = spans[w.offsetS].Seconds
+			in.WorkingDays = workingDays(spans[w.offsetS], w.offsetS)
 		}
 		reading := reference.Read(in)
-		for _, c := range rapid.Permutation(comparisons).Draw(rt, "comparisons")[:asked] {
+		for _, c := range rapid.Permutation(compared).Draw(rt, "comparisons")[:asked] {
 			extra, want := c.want(rt, reading, from, to)
 			if c.view == "requests" {
 				w.hideDeletedAuthors(want)
@@ -66,6 +78,15 @@ func TestViewsAgreeWithReference(t *testing.T) {
 			compare(rt, fmt.Sprintf("%s %v of %s from %s to %s", c.view, extra, w.institution, from.Format(instant), to.Format(instant)), got, want)
 		}
 	})
+}
+
+// workingDays are the local dates of the spans.
+func workingDays(spans calendar.Spans, offsetS int32) []time.Time {
+	var days []time.Time
+	for _, s := range spans {
+		days = append(days, s.Start.Add(time.Duration(offsetS)*time.Second).Truncate(24*time.Hour))
+	}
+	return slices.CompactFunc(days, time.Time.Equal)
 }
 
 // hideDeletedAuthors blanks the authors of requests whose message was deleted: the view keeps the facts of timing and lets go of the person, while package
@@ -97,11 +118,13 @@ func compare(t *rapid.T, what string, got, want []record) {
 	}
 }
 
-// comparisons pair each view with its method of reference.
-var comparisons = []struct {
+type comparison struct {
 	view string
-	want func(*rapid.T, *reference.Reading, time.Time, time.Time) (extra []string, rows []record)
-}{
+	want func(t *rapid.T, r *reference.Reading, from, to time.Time) (extra []string, rows []record)
+}
+
+// comparisons pair each view with its method of reference.
+var comparisons = []comparison{
 	{"metric_reply_share", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
 		return nil, []record{columns(r.ReplyShare(from, to))}
 	}},
@@ -126,11 +149,7 @@ var comparisons = []struct {
 		return nil, []record{columns(r.Sentiment(from, to))}
 	}},
 	{"metric_risk", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
-		var rows []record
-		for _, row := range r.Risk(from, to) {
-			rows = append(rows, columns(row))
-		}
-		return nil, rows
+		return nil, records(r.Risk(from, to))
 	}},
 	{"series_engagement", func(t *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
 		step := rapid.SampledFrom([]time.Duration{time.Hour, 3 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 5000 * time.Second}).Draw(t, "step")
@@ -138,19 +157,36 @@ var comparisons = []struct {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var rows []record
-		for _, row := range series {
-			rows = append(rows, columns(row))
+		return []string{fmt.Sprint("step_s = ", int64(step.Seconds()))}, records(series)
+	}},
+	{"curve_wait", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, records(r.Curve(from, to))
+	}},
+	{"curve_business_wait", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, records(r.BusinessCurve(from, to))
+	}},
+	{"metric_response_rate_working", func(t *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		days := rapid.SampledFrom([]int{1, 3, 5, 10}).Draw(t, "working days")
+		rate, err := r.ResponseRateWorking(from, to, days)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return []string{fmt.Sprint("step_s = ", int64(step.Seconds()))}, rows
+		return []string{fmt.Sprint("working_days = ", days)}, []record{columns(rate)}
+	}},
+	{"metric_handling", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.Handling(from, to))}
 	}},
 	{"requests", func(_ *rapid.T, r *reference.Reading, _, _ time.Time) ([]string, []record) {
-		var rows []record
-		for _, row := range r.Requests() {
-			rows = append(rows, columns(row))
-		}
-		return nil, rows
+		return nil, records(r.Requests())
 	}},
+}
+
+func records[T any](results []T) []record {
+	var rows []record
+	for _, r := range results {
+		rows = append(rows, columns(r))
+	}
+	return rows
 }
 
 func columns(result any) record {

@@ -117,7 +117,7 @@ func responseRate(requests []Request, now time.Time, window time.Duration) Respo
 	return s
 }
 
-// Wait is the row of metric_wait (M2b, M4, M5, M6), in seconds.
+// Wait is the row of metric_wait (M2b, M4-M7), in seconds.
 type Wait struct {
 	N            int      `json:"n"`
 	Replied      int      `json:"replied"`
@@ -130,6 +130,11 @@ type Wait struct {
 	Incidence72h *float64 `json:"incidence_72h"`
 	AnsweredP50S *float64 `json:"answered_p50_s"`
 	AnsweredP90S *float64 `json:"answered_p90_s"`
+	// The same for the requests that follow a reply (M7).
+	FollowUpN         int      `json:"follow_up_n"`
+	FollowUpReplied   int      `json:"follow_up_replied"`
+	FollowUpKMMedianS *float64 `json:"follow_up_km_median_s"`
+	FollowUpRMST7dS   *float64 `json:"follow_up_rmst_7d_s"`
 	BusinessWait
 }
 
@@ -146,13 +151,17 @@ type BusinessWait struct {
 	BIncidence72h *float64 `json:"b_incidence_72h"`
 	BAnsweredP50S *float64 `json:"b_answered_p50_s"`
 	BAnsweredP90S *float64 `json:"b_answered_p90_s"`
+
+	BFollowUpN         *int     `json:"b_follow_up_n"`
+	BFollowUpKMMedianS *float64 `json:"b_follow_up_km_median_s"`
+	BFollowUpRMST7dS   *float64 `json:"b_follow_up_rmst_7d_s"`
 }
 
-// Wait is M2b, M4, M5 and M6 over the requests of a period.
+// Wait is M2b and M4-M7 over the requests of a period.
 func (r *Reading) Wait(from, to time.Time) Wait {
 	causes := map[string]cause{OutcomeReplied: replied, OutcomeDeleted: deleted, OutcomeOpen: censored}
 	var s Wait
-	var wall, business []observation
+	var wall, business, followUps, businessFollowUps []observation
 	outOfHours := 0
 	for _, q := range r.RequestsBetween(from, to) {
 		s.N++
@@ -165,14 +174,25 @@ func (r *Reading) Wait(from, to time.Time) Wait {
 			s.Open++
 		}
 		wall = append(wall, observation{q.WaitS, causes[q.Outcome]})
+		if q.followsReply {
+			followUps = append(followUps, observation{q.WaitS, causes[q.Outcome]})
+			if q.Outcome == OutcomeReplied {
+				s.FollowUpReplied++
+			}
+		}
 		switch {
 		case q.BusinessWaitS == nil:
 		case *q.BusinessWaitS == 0 && q.Outcome == OutcomeReplied:
 			outOfHours++
 		default:
 			business = append(business, observation{*q.BusinessWaitS, causes[q.Outcome]})
+			if q.followsReply {
+				businessFollowUps = append(businessFollowUps, observation{*q.BusinessWaitS, causes[q.Outcome]})
+			}
 		}
 	}
+	s.FollowUpN = len(followUps)
+	s.FollowUpKMMedianS, s.FollowUpRMST7dS = kaplanMeier(followUps)
 	w := figuresOf(wall)
 	s.KMMedianS, s.RMST7dS = w.median, w.restrictedMean
 	s.Incidence1h, s.Incidence24h, s.Incidence72h = w.incidence1h, w.incidence24h, w.incidence72h
@@ -185,6 +205,9 @@ func (r *Reading) Wait(from, to time.Time) Wait {
 			BIncidence1h: b.incidence1h, BIncidence24h: b.incidence24h, BIncidence72h: b.incidence72h,
 			BAnsweredP50S: b.p50, BAnsweredP90S: b.p90,
 		}
+		followed := len(businessFollowUps)
+		s.BFollowUpN = &followed
+		s.BFollowUpKMMedianS, s.BFollowUpRMST7dS = kaplanMeier(businessFollowUps)
 	}
 	return s
 }
@@ -223,6 +246,7 @@ type Asymmetry struct {
 	AuthorsAnswered int      `json:"authors_answered"`
 	AuthorCoverage  *float64 `json:"author_coverage"`
 	ReplyGini       *float64 `json:"reply_gini"`
+	ReplyTop1Share  *float64 `json:"reply_top1_share"`
 }
 
 // Asymmetry is M3, M9, M10, M11 and M13 over the messages of a period; n is I + R.
@@ -260,6 +284,16 @@ func asymmetry(rows []*row) Asymmetry {
 	s.Targeting = ratio(float64(matched), min(i, o))
 	s.AuthorCoverage = ratio(float64(s.AuthorsAnswered), float64(s.Authors))
 	s.ReplyGini = gini(perAuthor)
+	slices.Sort(perAuthor)
+	slices.Reverse(perAuthor)
+	top, all := 0, 0
+	for i, out := range perAuthor {
+		all += out
+		if i*100 < len(perAuthor) { // the first hundredth, rounded up
+			top += out
+		}
+	}
+	s.ReplyTop1Share = ratio(float64(top), float64(all))
 	return s
 }
 

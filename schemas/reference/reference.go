@@ -26,6 +26,8 @@ type World struct {
 	// Business gives the working seconds between two instants; ok is false where the calendar does not reach. Nil without a calendar: then
 	// every business figure is nil. WorkingSpans.Seconds is one.
 	Business func(t0, t1 time.Time) (seconds float64, ok bool)
+	// WorkingDays are the local dates of the calendar's working days, as midnights in UTC, in order. Empty without a calendar.
+	WorkingDays []time.Time
 }
 
 // Reading is a World read once; its methods are the metrics.
@@ -36,6 +38,7 @@ type Reading struct {
 	rows     []*row
 	coverage []*event.Coverage
 	business func(t0, t1 time.Time) (float64, bool)
+	workdays []time.Time
 	// asks holds all requests of all time, as far as they do not depend on now_obs, in the rows' order.
 	asks []*ask
 }
@@ -77,7 +80,7 @@ const (
 // version, and the greater bytes win. A record with deleted_at is a tombstone for its (platform, message_key) whatever its version, the
 // earliest one counts, and one without enrichment is nothing but that: it is never a version of the message.
 func Read(w World) *Reading {
-	r := &Reading{institution: w.Institution, offsetMs: int64(w.OffsetS) * 1000, business: w.Business}
+	r := &Reading{institution: w.Institution, offsetMs: int64(w.OffsetS) * 1000, business: w.Business, workdays: w.WorkingDays}
 	for _, c := range w.Coverage {
 		if c.GetInstitution() == w.Institution {
 			r.coverage = append(r.coverage, c)

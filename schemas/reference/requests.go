@@ -31,13 +31,19 @@ type Request struct {
 	Outcome       string     `json:"outcome"`
 	WaitS         float64    `json:"wait_s"`
 	BusinessWaitS *float64   `json:"business_wait_s"`
+	// followsReply tells that the message stands and the author had got an R in the thread in the 30 days before.
+	followsReply bool
 }
 
 // ask is a request before now_obs cuts off what is not yet known.
 type ask struct {
 	*row
-	answeredMs *int64
+	answeredMs   *int64
+	followsReply bool
 }
+
+// followWithin is how long a reply makes the author's next requests in the thread follow-ups.
+const followWithin = 30 * 24 * time.Hour
 
 // asksOf walks the messages that need a reply and drops those that fold into an earlier, still unanswered one.
 func asksOf(rows []*row) []*ask {
@@ -75,7 +81,10 @@ func asksOf(rows []*row) []*ask {
 				return m.CreatedAtMs-earlier.CreatedAtMs <= foldWithin.Milliseconds() && (answered == nil || *answered > m.CreatedAtMs)
 			})
 			if !folded {
-				asks = append(asks, &ask{m, firstAnswer(m.CreatedAtMs)})
+				follows := m.deletedMs == nil && slices.ContainsFunc(answers[k], func(at int64) bool {
+					return at < m.CreatedAtMs && m.CreatedAtMs-at <= followWithin.Milliseconds()
+				})
+				asks = append(asks, &ask{m, firstAnswer(m.CreatedAtMs), follows})
 			}
 		}
 	}
@@ -111,7 +120,7 @@ func (r *Reading) RequestsBetween(from, to time.Time) []Request {
 		answered, deleted := known(a.answeredMs), known(a.deletedMs)
 		q := Request{
 			Institution: r.institution, RequestID: a.MessageId, Platform: a.Platform, RootID: a.thread.rootID, AuthorKey: a.AuthorKey,
-			AskedAt: time.UnixMilli(a.CreatedAtMs).UTC(), Outcome: OutcomeOpen,
+			AskedAt: time.UnixMilli(a.CreatedAtMs).UTC(), Outcome: OutcomeOpen, followsReply: a.followsReply,
 		}
 		endMs := nowMs
 		switch {

@@ -2,7 +2,7 @@
 -- make that one pass: the rows seen so far are those at the same instant or later. A message folds into the one before it if that one, at most 24 h older,
 -- was unanswered when it was written; looking at the nearest earlier one is enough, because an older one is answered no later and lies further back.
 -- Of an erased message settled_requests keeps the timing; it takes the place of whatever a replay brings back of it.
--- The 24 hours before the period are read as well, for the folding, and everything after it, for the replies.
+-- The 30 days before the period are read as well, for the folding (24 hours) and for the replies that a request may follow, and everything after it, for the replies.
 -- The steps are subqueries of their own for the sake of the analysis, as in int_messages. now_obs is the least end of complete reading over the connectors that read in the period: beyond it nothing is known, so nothing is seen.
 -- institution = '' means every institution; it serves the view requests and nothing else.
 CREATE OR REPLACE VIEW int_requests AS
@@ -21,7 +21,7 @@ WITH
             role = 'reply' AS is_reply
         FROM int_messages(
             institution = {institution:String},
-            from = {from:DateTime64(3, 'UTC')} - toIntervalHour(24),
+            from = {from:DateTime64(3, 'UTC')} - toIntervalDay(30),
             to = '2299-12-31 00:00:00')
         WHERE needs_reply OR (role = 'reply' AND deleted_at IS NULL)
     ),
@@ -31,7 +31,11 @@ WITH
             *,
             minIf(toNullable(created_at), is_reply) OVER (
                 PARTITION BY institution, platform, thread, author
-                ORDER BY created_at DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_reply_at
+                ORDER BY created_at DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_reply_at,
+            -- of a message and a reply at one instant the message comes first
+            maxIf(toNullable(created_at), is_reply) OVER (
+                PARTITION BY institution, platform, thread, author
+                ORDER BY created_at, is_reply ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS last_reply_at
         FROM events
     ),
     neighbours AS
@@ -74,7 +78,8 @@ WITH
     (
         SELECT
             n.institution AS institution, n.platform AS platform, n.thread AS thread, n.message_id AS message_id, if(n.deleted_at IS NULL, n.author, '') AS author,
-            n.created_at AS created_at, n.first_reply_at AS first_reply_at, n.deleted_at AS deleted_at
+            n.created_at AS created_at, n.first_reply_at AS first_reply_at, n.deleted_at AS deleted_at,
+            n.deleted_at IS NULL AND ifNull(n.last_reply_at >= n.created_at - toIntervalDay(30), false) AS follows_reply
         FROM neighbours AS n
         LEFT ANTI JOIN settled AS s ON s.institution = n.institution AND s.platform = n.platform AND s.message_key = n.message_key
         WHERE NOT (
@@ -82,7 +87,7 @@ WITH
             AND dateDiff('millisecond', n.previous_at, n.created_at) <= 86400000
             AND (n.previous_reply_at IS NULL OR n.previous_reply_at > n.created_at))
         UNION ALL
-        SELECT institution, platform, '' AS thread, '' AS message_id, '' AS author, asked_at AS created_at, replied_at AS first_reply_at, deleted_at
+        SELECT institution, platform, '' AS thread, '' AS message_id, '' AS author, asked_at AS created_at, replied_at AS first_reply_at, deleted_at, false AS follows_reply
         FROM settled
         WHERE NOT folded
     ),
@@ -98,6 +103,7 @@ WITH
             o.now_obs AS now_obs,
             if(c.first_reply_at <= o.now_obs, c.first_reply_at, NULL) AS replied_at,
             if(c.deleted_at <= o.now_obs, c.deleted_at, NULL) AS gone_at,
+            c.follows_reply AS follows_reply,
             i.calendar AS calendar,
             i.utc_offset_s AS utc_offset_s
         FROM counted AS c
@@ -139,10 +145,11 @@ SELECT
     if(ifNull(s0.calendar, '') = '' OR ifNull(s1.calendar, '') = '' OR s1.s = s1.e, NULL,
         (dateDiff('millisecond', s1.s, least(q.ended_at, s1.e)) - dateDiff('millisecond', s0.s, least(q.asked_at, s0.e))) / 1000
             + (s1.cum - s0.cum)) AS business_wait_s,
-    dateDiff('millisecond', q.asked_at, q.now_obs) / 1000 AS observed_s
+    dateDiff('millisecond', q.asked_at, q.now_obs) / 1000 AS observed_s,
+    q.follows_reply AS follows_reply
 FROM ended AS q
 ASOF LEFT JOIN business_spans AS s0
     ON s0.calendar = q.calendar AND s0.utc_offset_s = q.utc_offset_s AND q.asked_at >= s0.s
 ASOF LEFT JOIN business_spans AS s1
     ON s1.calendar = q.calendar AND s1.utc_offset_s = q.utc_offset_s AND q.ended_at >= s1.s
-COMMENT 'Internal. The requests of one institution asked in a period, as known at the period''s now_obs: outcome replied, deleted (before a reply) or open. wait_s is the time to that outcome, business_wait_s the part of it in working hours (NULL without a calendar), observed_s the time from asking to now_obs.'
+COMMENT 'Internal. The requests of one institution asked in a period, as known at the period''s now_obs: outcome replied, deleted (before a reply) or open. wait_s is the time to that outcome, business_wait_s the part of it in working hours (NULL without a calendar), observed_s the time from asking to now_obs. follows_reply: its message stands, and the author had got a reply in the thread in the 30 days before.'

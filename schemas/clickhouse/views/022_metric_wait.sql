@@ -1,5 +1,5 @@
 -- Kaplan-Meier (deleted and open are censored) and Aalen-Johansen (deleted competes, open is censored) as window functions over the distinct waits, for two clocks
--- in one pass: wall time, and working time, from which answers that took no working time are set apart. at_risk counts everyone who waited at least t, so that at
+-- in one pass, and for the requests that follow a reply by themselves: wall time, and working time, from which answers that took no working time are set apart. at_risk counts everyone who waited at least t, so that at
 -- a tie events come before censorings. A product is exp(sum(log)), except where a factor is 0: log has no value there, and nothing survives from then on.
 -- The comparison with one half allows for the rounding of logarithms: a survival of exactly one half has to count as reached.
 CREATE OR REPLACE VIEW metric_wait AS
@@ -18,9 +18,11 @@ WITH
         (
             SELECT
                 outcome,
-                arrayJoin(if(business_wait_s IS NULL,
-                    [('wall', wait_s)],
-                    [('wall', wait_s), (if(outcome = 'replied' AND business_wait_s = 0, 'out_of_hours', 'business'), assumeNotNull(business_wait_s))])) AS clocked
+                arrayJoin(arrayFilter(x -> x.1 != '', [
+                    ('wall', wait_s),
+                    (if(follows_reply, 'follow_up', ''), wait_s),
+                    (multiIf(business_wait_s IS NULL, '', outcome = 'replied' AND business_wait_s = 0, 'out_of_hours', 'business'), ifNull(business_wait_s, 0)),
+                    (if(follows_reply AND business_wait_s IS NOT NULL AND NOT (outcome = 'replied' AND business_wait_s = 0), 'business_follow_up', ''), ifNull(business_wait_s, 0))])) AS clocked
             FROM int_requests(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
             WHERE institution = {institution:String}
         )
@@ -85,6 +87,13 @@ SELECT
     anyIf(within_72h, clock = 'business') AS b_incidence_72h,
     anyIf(p50_s, clock = 'business') AS b_answered_p50_s,
     anyIf(p90_s, clock = 'business') AS b_answered_p90_s,
-    if(has_calendar, ifNull(anyIf(asked, clock = 'out_of_hours'), 0), NULL) AS b_out_of_hours
+    if(has_calendar, ifNull(anyIf(asked, clock = 'out_of_hours'), 0), NULL) AS b_out_of_hours,
+    toUInt64(ifNull(anyIf(asked, clock = 'follow_up'), 0)) AS follow_up_n,
+    toUInt64(ifNull(anyIf(answered, clock = 'follow_up'), 0)) AS follow_up_replied,
+    anyIf(median_s, clock = 'follow_up') AS follow_up_km_median_s,
+    anyIf(mean_7d_s, clock = 'follow_up') AS follow_up_rmst_7d_s,
+    if(has_calendar, ifNull(anyIf(asked, clock = 'business_follow_up'), 0), NULL) AS b_follow_up_n,
+    anyIf(median_s, clock = 'business_follow_up') AS b_follow_up_km_median_s,
+    anyIf(mean_7d_s, clock = 'business_follow_up') AS b_follow_up_rmst_7d_s
 FROM figures
-COMMENT 'M2b, M4, M5, M6. How long the public waits for an answer, the unanswered included. n requests were asked in the period: replied, deleted (by their author, unanswered) or open. km_median_s: Kaplan-Meier median wait, NULL if not reached. rmst_7d_s: mean wait, each counted up to 7 days; the figure to rank by, lower is better. incidence_1h, _24h, _72h: chance of an answer within that time (Aalen-Johansen). answered_p50_s and answered_p90_s: waits of the answered only; never show them without a response rate. b_*: the same in working hours, NULL without a calendar; b_out_of_hours counts answers to which no working time passed, they are left out of the other b_ figures. Parameters: institution, from, to. One row, seconds.'
+COMMENT 'M2b, M4-M7. How long the public waits for an answer, the unanswered included. n requests were asked in the period: replied, deleted (by their author, unanswered) or open. km_median_s: Kaplan-Meier median wait, NULL if not reached. rmst_7d_s: mean wait, each counted up to 7 days; the figure to rank by, lower is better. incidence_1h, _24h, _72h: chance of an answer within that time (Aalen-Johansen). answered_p50_s and answered_p90_s: waits of the answered only; never show them without a response rate. b_*: the same in working hours, NULL without a calendar; b_out_of_hours counts answers to which no working time passed, they are left out of the other b_ figures. follow_up_*: the same for the requests of somebody who had got a reply in the thread already (M7). Parameters: institution, from, to. One row, seconds.'

@@ -11,7 +11,8 @@ SELECT
     authors_answered / nullIf(authors, 0) AS author_coverage,
     arraySum((x, i) -> (2 * toInt64(i) - toInt64(authors) - 1) * x, out_by_author, arrayEnumerate(out_by_author))
         / nullIf(authors * arraySum(out_by_author), 0) AS reply_gini,
-    inbound + replies AS n
+    inbound + replies AS n,
+    arraySum(arraySlice(arrayReverse(out_by_author), 1, toUInt64(ceil(authors / 100)))) / nullIf(arraySum(out_by_author), 0) AS reply_top1_share
 FROM
 (
     SELECT
@@ -35,4 +36,4 @@ FROM
         GROUP BY author
     )
 )
-COMMENT 'M3, M9-M11, M13. Who speaks, and is it returned. asymmetry = (inbound - replies) / (inbound + replies): 1 only the public speaks, 0 balanced, -1 only the institution. reciprocity (0..1): how much of all speaking is matched within the same author; targeting (0..1): how much of the smaller side is. reciprocity = (1 - |asymmetry|) x targeting where each reply speaks to one author. author_coverage: share of the authors that got at least one reply. reply_gini: 0 replies spread evenly over authors, towards 1 all to a few. Parameters: institution, from, to. One row; NULL where there is nothing to divide by.'
+COMMENT 'M3, M9-M11, M13. Who speaks, and is it returned. asymmetry = (inbound - replies) / (inbound + replies): 1 only the public speaks, 0 balanced, -1 only the institution. reciprocity (0..1): how much of all speaking is matched within the same author; targeting (0..1): how much of the smaller side is. reciprocity = (1 - |asymmetry|) x targeting where each reply speaks to one author. author_coverage: share of the authors that got at least one reply. reply_gini: 0 replies spread evenly over authors, towards 1 all to a few; reply_top1_share: the part that the most answered hundredth of the authors (at least one) got. Parameters: institution, from, to. One row; NULL where there is nothing to divide by.'
