@@ -96,6 +96,18 @@ generate: ## write the wire form's Go code anew from schemas/proto
 bench: engine ## measure the stages and the whole way, with a limit beside each
 	@for m in $(MODULES); do echo "== benchmarks of $$m"; (cd $$m && go test -run '^$$' -bench . -benchmem ./...); done
 
+SEED    ?= 1
+FAULTS  ?= all
+SECONDS ?= 60
+
+.PHONY: chaos
+chaos: engine ## run the pipeline under faults: make chaos SEED=7 FAULTS=F1,F4 SECONDS=600; ends with one line of verdict
+	@cd deploy/standalone && go run ./chaos --seed $(SEED) --faults $(FAULTS) --seconds $(SECONDS) $(ARGS)
+
+.PHONY: soak
+soak: engine ## half an hour of load without faults; memory, descriptors and parts have to stay flat
+	@cd deploy/standalone && go run ./chaos --seed $(SEED) --faults none --seconds 1800 --flat $(ARGS)
+
 .PHONY: train
 train: ## train the shipped models anew: make train DATA=folder
 	@cd enrich && go run ./cmd/enrich train --data $(DATA) --out models

@@ -23,10 +23,12 @@ const topicsTimeout = 30 * time.Second
 
 // Config configures a Broker. Its zero value is a broker in memory, on a free port, without topics.
 type Config struct {
-	Addr    string            // host:port to listen on, loopback; port 0 takes a free one; empty means 127.0.0.1:0
-	DataDir string            // log and offsets live here and survive the process; empty means in memory only
-	Topics  []kafka.TopicSpec // made when they are missing; Replication is of no account here
-	Log     *slog.Logger      // nil means slog.Default()
+	Addr string // host:port to listen on, loopback; port 0 takes a free one; empty means 127.0.0.1:0
+	// Advertise is the host:port that clients are told to use, where something stands between; empty means Addr.
+	Advertise string
+	DataDir   string            // log and offsets live here and survive the process; empty means in memory only
+	Topics    []kafka.TopicSpec // made when they are missing; Replication is of no account here
+	Log       *slog.Logger      // nil means slog.Default()
 }
 
 // Broker is a running broker.
@@ -76,6 +78,13 @@ func start(cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.addr = listener.Addr().String()
+	if cfg.Advertise != "" {
+		shown, err := net.ResolveTCPAddr("tcp", cfg.Advertise)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("advertising %q: %w", cfg.Advertise, err), listener.Close())
+		}
+		listener = advertised{listener, shown}
+	}
 	options = append(options, kfake.ListenFn(func(string, string) (net.Listener, error) { return listener, nil }))
 	if b.cluster, err = kfake.NewCluster(options...); err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -134,6 +143,15 @@ func listen(addr string) (net.Listener, error) {
 	}
 	return listener, nil
 }
+
+// advertised is a listener that goes by another address.
+type advertised struct {
+	net.Listener
+	addr net.Addr
+}
+
+// Addr is what kfake tells its clients.
+func (a advertised) Addr() net.Addr { return a.addr }
 
 func lock(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
