@@ -31,6 +31,7 @@ type orders struct {
 	Addr           string
 	User, Password string
 	MaxMemoryBytes int64
+	LibraryConfig  string
 }
 
 // report is what a child answers, once, on file descriptor 3: the address on which it listens, or why it cannot.
@@ -165,11 +166,15 @@ func (o orders) serveLibrary(leash <-chan struct{}, tell func(report) error) err
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
+	settings := serverSettings(o.MaxMemoryBytes)
+	if o.LibraryConfig != "" {
+		settings = append(settings, chdb.Setting{Name: "config-file", Value: o.LibraryConfig})
+	}
 	handler, err := chhttp.New(chhttp.Config{
 		Library: library, DataDir: dataDir, SpoolDir: spoolDir, User: o.User, Password: o.Password, MaxBodyBytes: maxBodyBytes, Statements: statements,
 		// The library takes a lone expression for a SELECT, which a server does not.
 		Settings: append(profile(o.MaxMemoryBytes), chdb.Setting{Name: "implicit_select", Value: "0"}),
-	}, serverSettings(o.MaxMemoryBytes)...)
+	}, settings...)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -35,6 +35,9 @@ type Config struct {
 	User, Password string
 	// MaxMemoryBytes bounds what the engine allocates for statements; 0 means 4 GiB.
 	MaxMemoryBytes int64
+	// LibraryConfig is the path of a configuration file of ClickHouse for the library, as one whose users_config says what the engine's one user may do. A server
+	// binary does not read it.
+	LibraryConfig string
 	// Supervise starts a new child on the same address and data when one has died, with a growing pause between attempts, until Close.
 	Supervise bool
 	// Logger tells of starts and deaths. Nil is silent.
@@ -357,7 +360,7 @@ func spawn(config Config, found program, addr string) (_ *child, err error) {
 	}()
 	// Secrets go this way, and not by arguments or environment.
 	if err := json.NewEncoder(leash).Encode(orders{
-		Program: found, DataDir: config.DataDir, Addr: addr, User: config.User, Password: config.Password, MaxMemoryBytes: config.MaxMemoryBytes,
+		Program: found, DataDir: config.DataDir, Addr: addr, User: config.User, Password: config.Password, MaxMemoryBytes: config.MaxMemoryBytes, LibraryConfig: config.LibraryConfig,
 	}); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, os.ErrClosed) { // A broken pipe is a death, which ready tells.
 		return nil, errors.Join(fmt.Errorf("giving the engine its orders: %w", err), c.kill())
 	}

@@ -1,0 +1,58 @@
+-- Roles, quotas and row policies of database dwiarah. Run it as an administrator after sink migrate, with clickhouse-client --queries-file; it may be repeated.
+-- On a cluster put ON CLUSTER behind each name, or keep access entities in Keeper (user_directories: replicated).
+-- Views run with the rights of whoever asks, so a role needs the tables below a view as well; that is also what keeps message_texts from whoever may not read message_bodies.
+
+CREATE ROLE IF NOT EXISTS analyst;
+CREATE ROLE IF NOT EXISTS reviewer;
+CREATE ROLE IF NOT EXISTS reporter;
+CREATE ROLE IF NOT EXISTS writer;
+CREATE ROLE IF NOT EXISTS migrator;
+
+-- An analyst reads everything but texts.
+GRANT SELECT ON dwiarah.* TO analyst;
+REVOKE SELECT ON dwiarah.message_bodies FROM analyst;
+REVOKE SELECT ON dwiarah.message_texts FROM analyst;
+
+-- A reviewer reads texts too.
+GRANT SELECT ON dwiarah.* TO reviewer;
+
+-- Reports and panels: figures, and the log of the reports.
+GRANT SELECT ON dwiarah.* TO reporter;
+REVOKE SELECT ON dwiarah.message_bodies FROM reporter;
+REVOKE SELECT ON dwiarah.message_texts FROM reporter;
+GRANT INSERT ON dwiarah.report_runs TO reporter;
+
+-- The sink: rows in, erasure by mutations. It makes and drops no table.
+GRANT SELECT, INSERT, ALTER DELETE, ALTER UPDATE ON dwiarah.* TO writer;
+
+-- sink migrate.
+GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER TABLE, ALTER VIEW, SELECT, INSERT ON dwiarah.* TO migrator;
+
+-- People read and change nothing: 2 lets them set limits for a query of their own, within these bounds.
+CREATE SETTINGS PROFILE IF NOT EXISTS dwiarah_people SETTINGS
+    readonly = 2,
+    max_execution_time = 60 MAX 300,
+    max_memory_usage = 4000000000 MAX 8000000000,
+    max_result_rows = 1000000 MAX 10000000,
+    max_threads = 4 MAX 8
+    TO analyst, reviewer;
+CREATE SETTINGS PROFILE IF NOT EXISTS dwiarah_reports SETTINGS max_execution_time = 300, max_memory_usage = 8000000000 TO reporter;
+
+CREATE QUOTA IF NOT EXISTS dwiarah_people KEYED BY user_name
+    FOR INTERVAL 1 hour MAX queries = 2000, read_rows = 5000000000, execution_time = 1800
+    TO analyst, reviewer;
+
+-- Whose data a person may read stands in the table reader_institutions: (user, institution), '*' for all of them. Without a row there: none.
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.message_facts USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.message_bodies USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.settled_requests USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.kept_months USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.coverage_ledger USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.account_counts USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+-- Where a table has policies, roles without one would see nothing.
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.message_facts USING 1 TO reporter, writer, migrator;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.message_bodies USING 1 TO writer, migrator;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.settled_requests USING 1 TO reporter, writer, migrator;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.kept_months USING 1 TO reporter, writer, migrator;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.coverage_ledger USING 1 TO reporter, writer, migrator;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.account_counts USING 1 TO reporter, writer, migrator;
