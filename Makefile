@@ -108,9 +108,17 @@ chaos: engine ## run the pipeline under faults: make chaos SEED=7 FAULTS=F1,F4 S
 soak: engine ## half an hour of load without faults; memory, descriptors and parts have to stay flat
 	@cd deploy/standalone && go run ./chaos --seed $(SEED) --faults none --seconds 1800 --flat $(ARGS)
 
+# The data sets are no part of the project: enrich/models/DATA_CARD.md lists them.
+DATA ?= $(CURDIR)/../shared/data
+
 .PHONY: train
-train: ## train the shipped models anew: make train DATA=folder
-	@cd enrich && go run ./cmd/enrich train --data $(DATA) --out models
+train: ## train the released model anew, bit for bit, and write its card (DATA=folder; SEQ=n numbers a new release)
+	@cd enrich && go run ./cmd/enrich train --data $(DATA) --out models $(if $(SEQ),--seq $(SEQ)) && \
+		go run ./cmd/enrich evaluate --all --data $(DATA) --card models/MODEL_CARD.md
+
+.PHONY: eval
+eval: ## measure the released model on every set, in one table (DATA=folder)
+	@cd enrich && go run ./cmd/enrich evaluate --all --data $(DATA)
 
 .PHONY: clean
 clean: ## remove what was built, and the demo's data

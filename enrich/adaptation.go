@@ -82,7 +82,8 @@ func AdaptableLabels(head string) []string { return adaptableHeads[head].labels 
 func (c *Classifier) Features(head, s string) (Result, adapt.Features) {
 	w := c.scratch.Get().(*scratch)
 	defer c.scratch.Put(w)
-	r := c.classify(w, s, "", false)
+	r := Result{RiskTags: []string{}, RiskP: TagProbabilities{}}
+	c.classify(w, &r, s, "", false)
 	f := c.features(head, w, &r)
 	return r, adapt.Features{Base: slices.Clone(f.Base), Signals: slices.Clone(f.Signals), Words: slices.Clone(f.Words)}
 }

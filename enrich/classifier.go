@@ -21,7 +21,7 @@ import (
 
 // Labels of a Result that are not a class of a head.
 const (
-	// UnknownSentiment is the sentiment of a message that the classifier could not answer.
+	// UnknownSentiment is the sentiment of a message that the classifier could not answer, or that it abstained from.
 	UnknownSentiment = "unknown"
 	// UndeterminedLanguage is BCP 47's code for a language that nobody knows.
 	UndeterminedLanguage = "und"
@@ -77,7 +77,8 @@ func (t *TagProbabilities) UnmarshalJSON(b []byte) error {
 type Result struct {
 	// Lang is a BCP 47 code, "und" when the classifier abstains and the platform claimed nothing.
 	Lang string `json:"lang"`
-	// Sentiment is negative, neutral or positive.
+	// Sentiment is negative, neutral or positive; unknown when the classifier abstains, because the words are in a script that it never learnt, or
+	// no class is likely enough. The three probabilities sum to 1 either way, so a sum of them leaves no message out.
 	Sentiment string  `json:"sentiment"`
 	PNegative float32 `json:"p_negative"`
 	PNeutral  float32 `json:"p_neutral"`
@@ -94,12 +95,25 @@ type Result struct {
 	ContentFunction string  `json:"content_function"`
 	NeedsReply      bool    `json:"needs_reply"`
 	PNeedsReply     float32 `json:"p_needs_reply"`
-	// ModelVersion names the artefact and the rules.
+	// ModelVersion names the artefact, the rules and, unless it is the best, the tier.
 	ModelVersion string `json:"model_version"`
 }
 
+// Tier is how much a classifier spends on a text.
+type Tier string
+
+// The tiers. Best adds to the sentiment of Fast what small networks make of the order of the words; every other head is the same in both.
+const (
+	Fast Tier = "fast"
+	Best Tier = "best"
+)
+
+// Tiers are the tiers that there are.
+var Tiers = []Tier{Fast, Best}
+
 // Classifier answers every head for a text. It is read-only and safe for concurrent use.
 type Classifier struct {
+	release  string
 	version  string
 	seq      uint32
 	analyzer *text.Analyzer
@@ -127,10 +141,10 @@ type scratch struct {
 	words         []uint32
 }
 
-// NewClassifier loads the released model.
+// NewClassifier loads the released model, at its best tier.
 func NewClassifier() (*Classifier, error) { return NewClassifierFrom(models.Classifier) }
 
-// NewClassifierFrom loads a model artefact, as `enrich train` writes it.
+// NewClassifierFrom loads a model artefact, as `enrich train` writes it, at its best tier.
 func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	m, err := model.Decode(artefact)
 	if err != nil {
@@ -149,8 +163,8 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	if c.lexicon, err = risk.ReadLexicon(codebook.Files, c.analyzer); err != nil {
 		return nil, fmt.Errorf("loading the classifier: %w", err)
 	}
-	c.version = fmt.Sprintf("%s/rules-%d", m.Version, c.table.RulesVersion)
-	for name, into := range map[string]**model.Head{train.HeadSentiment: &c.sentiment, train.HeadLanguage: &c.language, train.HeadRisk: &c.risk,
+	c.release = fmt.Sprintf("%s/rules-%d", m.Version, c.table.RulesVersion)
+	for name, into := range map[string]**model.Head{train.HeadLanguage: &c.language, train.HeadRisk: &c.risk,
 		train.HeadReply: &c.reply, train.HeadToxic: &c.toxic, train.HeadFunction: &c.function} {
 		if *into, err = m.Head(name); err != nil {
 			return nil, fmt.Errorf("loading the classifier: %w", err)
@@ -165,10 +179,30 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 		widest = max(widest, len(h.Labels))
 	}
 	c.scratch = &sync.Pool{New: func() any { return &scratch{scorer: model.NewScorer(m), p: make([]float64, widest)} }}
-	return c, nil
+	return c.At(Best)
 }
 
-// ModelVersion names the artefact and the rules; every Result carries it.
+// At returns a classifier of the same model at another tier; the two share what they have loaded.
+func (c *Classifier) At(t Tier) (*Classifier, error) {
+	at := *c
+	name := train.HeadBest
+	at.version = c.release
+	switch t {
+	case Best:
+	case Fast:
+		name = train.HeadSentiment
+		at.version += "/" + string(Fast)
+	default:
+		return nil, fmt.Errorf("choosing the tier %q; allowed are fast and best", t)
+	}
+	var err error
+	if at.sentiment, err = c.model.Head(name); err != nil {
+		return nil, fmt.Errorf("choosing the tier %s: %w", t, err)
+	}
+	return &at, nil
+}
+
+// ModelVersion names the artefact, the rules and, unless it is the best, the tier; every Result carries it.
 func (c *Classifier) ModelVersion() string { return c.version }
 
 // seqStep is how far apart the numbers of two releases are: between them is room for the revisions of an institution's adaptation.
@@ -185,28 +219,34 @@ func (c *Classifier) EnrichmentSeq() uint32 { return c.seq }
 // content function, and neither a risk tag nor a need of reply. The same arguments always give the same result; any bytes are accepted, and
 // the time is bounded whatever the length.
 func (c *Classifier) Classify(s, lang string, outbound bool) Result {
-	w := c.scratch.Get().(*scratch)
-	defer c.scratch.Put(w)
-	return c.classify(w, s, lang, outbound)
+	r := Result{RiskTags: []string{}, RiskP: TagProbabilities{}}
+	c.ClassifyInto(&r, s, lang, outbound)
+	return r
 }
 
-func (c *Classifier) classify(w *scratch, s, lang string, outbound bool) Result {
+// ClassifyInto is Classify into a result that is used again: its slices are overwritten, and nothing is allocated once they have grown.
+func (c *Classifier) ClassifyInto(r *Result, s, lang string, outbound bool) {
+	w := c.scratch.Get().(*scratch)
+	defer c.scratch.Put(w)
+	c.classify(w, r, s, lang, outbound)
+}
+
+func (c *Classifier) classify(w *scratch, r *Result, s, lang string, outbound bool) {
 	c.analyzer.Analyze(&w.doc, s)
 	w.scorer.Score(&w.doc)
-	r := Result{ModelVersion: c.version, RiskTag: risk.None, RiskTags: []string{}, RiskP: TagProbabilities{}}
-	c.setSentiment(w, &r)
+	*r = Result{ModelVersion: c.version, RiskTag: risk.None, RiskTags: r.RiskTags[:0], RiskP: r.RiskP[:0]}
+	c.setSentiment(w, r)
 	r.Lang = c.languageOf(w, lang)
 	r.Toxicity = c.toxicity(w)
 	if outbound {
 		r.ContentFunction = c.functionOf(w)
-		return r
+		return
 	}
-	c.setRisk(w, &r)
-	c.setNeedsReply(w, &r)
+	c.setRisk(w, r)
+	c.setNeedsReply(w, r)
 	if c.adapted != nil {
-		c.adapted.correct(c, w, &r)
+		c.adapted.correct(c, w, r)
 	}
-	return r
 }
 
 // wordless holds for a text of nothing but mentions, links, emoji and punctuation: there is nothing to answer or to judge in it.
@@ -216,7 +256,11 @@ func (c *Classifier) setSentiment(w *scratch, r *Result) {
 	p := w.p[:len(c.sentiment.Labels)]
 	w.scorer.Probabilities(c.sentiment, p)
 	r.PNegative, r.PNeutral, r.PPositive = float32(p[0]), float32(p[1]), float32(p[2])
-	r.Sentiment = c.sentiment.Labels[largest(p)]
+	best := largest(p)
+	r.Sentiment = c.sentiment.Labels[best]
+	if _, other := scripts(&w.doc); p[best] < c.sentiment.Threshold[best] || other {
+		r.Sentiment = UnknownSentiment
+	}
 }
 
 func largest(p []float64) int {
@@ -235,7 +279,8 @@ const fewestWords = 2
 func (c *Classifier) languageOf(w *scratch, claimed string) string {
 	p := w.p[:len(c.language.Labels)]
 	w.scorer.Probabilities(c.language, p)
-	if best := largest(p); w.doc.Shape.Words >= fewestWords && p[best] >= c.language.Threshold[best] && mostlyLatin(&w.doc) {
+	latin, _ := scripts(&w.doc)
+	if best := largest(p); w.doc.Shape.Words >= fewestWords && p[best] >= c.language.Threshold[best] && latin {
 		return c.language.Labels[best]
 	}
 	claimed, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(claimed)), "-")
@@ -250,21 +295,22 @@ func (c *Classifier) languageOf(w *scratch, claimed string) string {
 	return claimed
 }
 
-// mostlyLatin: the languages of the model are written in Latin letters, any other script is beyond it.
-func mostlyLatin(d *text.Doc) bool {
-	latin, other := 0, 0
+// scripts says whether the words of a text are mostly in Latin letters, or mostly in others; neither holds for a text without words. The
+// languages of the model are written in Latin letters, any other script is beyond it.
+func scripts(d *text.Doc) (latin, other bool) {
+	balance := 0
 	for _, t := range d.Tokens {
 		if t.Kind != text.Word {
 			continue
 		}
 		r, _ := utf8.DecodeRune(d.Text(t))
 		if unicode.Is(unicode.Latin, r) {
-			latin++
+			balance++
 		} else if unicode.IsLetter(r) {
-			other++
+			balance--
 		}
 	}
-	return latin > other
+	return balance > 0, balance < 0
 }
 
 // abusiveP is the least toxicity of a text with a word that is abuse wherever it stands.

@@ -14,11 +14,27 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/event"
 )
 
+var benchTexts = []string{
+	"Selamat pagi min, mau tanya KTP saya udah 2 minggu belum jadi juga, tolong dicek ya, syaratnya sudah lengkap semua 🙏 @dinas",
+	"Buka jam berapa, min?",
+	"Terima kasih, pelayanannya cepat dan petugasnya ramah, semoga sukses terus",
+	"Lampu jalan di perempatan mati sejak minggu lalu, gelap banget kalau malam, tolong segera diperbaiki sebelum ada korban",
+}
+
 var shared = sync.OnceValues(NewClassifier)
 
 func classifier(t testing.TB) *Classifier {
 	t.Helper()
 	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func at(t testing.TB, tier Tier) *Classifier {
+	t.Helper()
+	c, err := classifier(t).At(tier)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +171,93 @@ func TestHugeTextsAreBounded(t *testing.T) {
 	}
 }
 
+// TestSteadyStateAllocatesNothing holds for both tiers, inbound and outbound: a stream leaves no garbage but what the caller keeps.
+func TestSteadyStateAllocatesNothing(t *testing.T) {
+	for _, tier := range Tiers {
+		c := at(t, tier)
+		var r Result
+		for _, outbound := range []bool{false, true} {
+			all := func() {
+				for _, s := range benchTexts {
+					c.ClassifyInto(&r, s, "id", outbound)
+				}
+			}
+			all()
+			// The pool may drop its buffers when memory is swept, so a stray allocation in many rounds is none a document.
+			if n := testing.AllocsPerRun(200, all); n >= 1 {
+				t.Errorf("%s, outbound %v: %v allocations for %d texts", tier, outbound, n, len(benchTexts))
+			}
+		}
+	}
+}
+
+func TestResultIsOverwritten(t *testing.T) {
+	c := classifier(t)
+	var r Result
+	for _, s := range []string{"Pungli 50 ribu di loket, tanpa kuitansi", "Buka jam berapa, min?", "", "KTP dua minggu belum jadi"} {
+		c.ClassifyInto(&r, s, "id", false)
+		if want := c.Classify(s, "id", false); fmt.Sprint(r) != fmt.Sprint(want) {
+			t.Errorf("%q: %v, want %v", s, r, want)
+		}
+	}
+}
+
+func TestTiers(t *testing.T) {
+	fast, best := at(t, Fast), at(t, Best)
+	if fast.ModelVersion() == best.ModelVersion() || fast.EnrichmentSeq() != best.EnrichmentSeq() {
+		t.Errorf("versions %s and %s, releases %d and %d", fast.ModelVersion(), best.ModelVersion(), fast.EnrichmentSeq(), best.EnrichmentSeq())
+	}
+	differ := false
+	for _, s := range benchTexts {
+		a, b := fast.Classify(s, "id", false), best.Classify(s, "id", false)
+		differ = differ || a.PNegative != b.PNegative
+		if a.Lang != b.Lang || a.Toxicity != b.Toxicity || a.PNeedsReply != b.PNeedsReply && a.RiskTag == b.RiskTag && a.RiskTag == "none" {
+			t.Errorf("%q: the tiers differ in more than sentiment: %+v and %+v", s, a, b)
+		}
+	}
+	if !differ {
+		t.Error("the best tier answers as the fast one does")
+	}
+	if _, err := fast.At("middling"); err == nil || !strings.Contains(err.Error(), "fast and best") {
+		t.Errorf("an unknown tier: %v", err)
+	}
+}
+
+func TestSentimentAbstains(t *testing.T) {
+	c := classifier(t)
+	f := func(s string, abstains bool) {
+		t.Helper()
+		r := c.Classify(s, "", false)
+		if err := sound(r); err != nil {
+			t.Errorf("%q: %v", s, err)
+		}
+		if (r.Sentiment == UnknownSentiment) != abstains {
+			t.Errorf("%q: %s (%.2f %.2f %.2f), abstains should be %v", s, r.Sentiment, r.PNegative, r.PNeutral, r.PPositive, abstains)
+		}
+	}
+	f("الخدمة سيئة جدا والموظف غير مهذب", true)
+	f("服务太差了", true)
+	f("обслуживание ужасное", true)
+	f("Terima kasih, pelayanannya cepat", false)
+	f("Buka jam berapa, min?", false)
+	f("👍", false)
+	f("", false)
+}
+
+// TestUnlikelyAnswersAreWithheld raises the threshold so far that every answer is too unlikely.
+func TestUnlikelyAnswersAreWithheld(t *testing.T) {
+	c := *classifier(t)
+	head := *c.sentiment
+	head.Threshold = []float64{1.1, 1.1, 1.1}
+	c.sentiment = &head
+	for _, s := range benchTexts {
+		r := c.Classify(s, "", false)
+		if r.Sentiment != UnknownSentiment || sound(r) != nil {
+			t.Errorf("%q: %+v", s, r)
+		}
+	}
+}
+
 func TestConcurrentUseGivesTheSameAnswers(t *testing.T) {
 	c := classifier(t)
 	texts := []string{"Buka jam berapa, min?", "Pungli lagi pungli lagi", "terima kasih banyak", "Lapor ga dibales", "goblok semua", "Jembatan retak!"}
@@ -239,30 +342,22 @@ func FuzzClassify(f *testing.F) {
 	for _, s := range []string{"", "Halo min?", "\xff\xfe", "pungli [NIK] @a https://b", "ﷺ" + strings.Repeat("x", 100)} {
 		f.Add(s, "id", false)
 	}
+	fast, fresh := at(f, Fast), at(f, Best)
 	f.Fuzz(func(t *testing.T, s, lang string, outbound bool) {
 		r := c.Classify(s, lang, outbound)
-		if err := sound(r); err != nil {
-			t.Fatal(err)
+		for _, r := range []Result{r, fast.Classify(s, lang, outbound)} {
+			if err := sound(r); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if fmt.Sprint(r) != fmt.Sprint(c.Classify(s, lang, outbound)) {
-			t.Fatal("the same text got two answers")
+		// What other texts left in the caches changes nothing.
+		w := fresh.scratch.New().(*scratch)
+		fresh.analyzer.Analyze(&w.doc, s)
+		w.scorer.Score(&w.doc)
+		var again Result
+		fresh.setSentiment(w, &again)
+		if again.PNegative != r.PNegative || again.PPositive != r.PPositive || again.Sentiment != r.Sentiment {
+			t.Fatalf("the same text got two answers: %+v and %+v", r, again)
 		}
 	})
-}
-
-var benchTexts = []string{
-	"Selamat pagi min, mau tanya KTP saya udah 2 minggu belum jadi juga, tolong dicek ya, syaratnya sudah lengkap semua 🙏 @dinas",
-	"Buka jam berapa, min?",
-	"Terima kasih, pelayanannya cepat dan petugasnya ramah, semoga sukses terus",
-	"Lampu jalan di perempatan mati sejak minggu lalu, gelap banget kalau malam, tolong segera diperbaiki sebelum ada korban",
-}
-
-func BenchmarkClassify(b *testing.B) {
-	c := classifier(b)
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		c.Classify(benchTexts[i%len(benchTexts)], "id", false)
-		i++
-	}
 }

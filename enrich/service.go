@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/dwiarah/dwiarah/enrich/internal/database"
@@ -47,6 +48,8 @@ type BatchConfig struct {
 
 // ClassifyConfig says how messages are labelled.
 type ClassifyConfig struct {
+	// Tier is best, or fast where there is more to label than the processors can take.
+	Tier Tier `koanf:"tier"`
 	// Workers is how many messages are labelled at a time; 0 means one a processor.
 	Workers int `koanf:"workers"`
 	// Timeout is how long one message may take before it is labelled unknown. A message takes microseconds.
@@ -62,7 +65,7 @@ func DefaultConfig() Config {
 	return Config{
 		Kafka:      KafkaConfig{ConnConfig: kafka.ConnConfig{Brokers: []string{"127.0.0.1:9092"}}, Group: "dwiarah-enrich", Drain: config.Duration(10 * time.Second)},
 		Batch:      BatchConfig{Records: 5_000, Age: config.Duration(100 * time.Millisecond)},
-		Classify:   ClassifyConfig{Timeout: config.Duration(2 * time.Second)},
+		Classify:   ClassifyConfig{Tier: Best, Timeout: config.Duration(2 * time.Second)},
 		ClickHouse: database.DefaultConfig(),
 		Telemetry:  t,
 	}
@@ -90,6 +93,9 @@ func (c BatchConfig) Validate(report config.Report) {
 
 // Validate reports every bad value.
 func (c ClassifyConfig) Validate(report config.Report) {
+	if !slices.Contains(Tiers, c.Tier) {
+		report("tier", string(c.Tier), "fast or best")
+	}
 	if c.Workers < 0 || c.Workers > 1024 {
 		report("workers", c.Workers, "0 (one a processor) to 1024")
 	}
@@ -112,6 +118,9 @@ type Service struct {
 func New(cfg Config, tel *telemetry.Telemetry) (*Service, error) {
 	classifier, err := NewClassifier()
 	if err != nil {
+		return nil, err
+	}
+	if classifier, err = classifier.At(cfg.Classify.Tier); err != nil {
 		return nil, err
 	}
 	classifiers, err := LoadAdaptations(classifier, cfg.Classify.Adaptations, tel.Log)

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dwiarah/dwiarah/enrich"
+	"github.com/dwiarah/dwiarah/enrich/models"
 )
 
 // maxLineBytes is the longest line that is read; a longer one is reported and skipped.
@@ -21,6 +22,7 @@ type classifyCommand struct {
 	Input       string `help:"JSON lines to read; - is the standard input." default:"-" type:"path" short:"i"`
 	Output      string `help:"JSON lines to write; - is the standard output." default:"-" type:"path" short:"o"`
 	Model       string `help:"A model artefact in place of the released one." type:"existingfile"`
+	Tier        string `help:"fast or best: how much to spend on a text." enum:"fast,best" default:"best"`
 	Institution string `help:"Whose stream it is: with its adaptation, if it has one."`
 	Adaptations string `help:"The folder of adaptations that enrich adapt writes to; with --institution." type:"existingdir"`
 	Outbound    bool   `help:"The texts are the institution's own: give each a content function, no risk and no need of reply."`
@@ -43,7 +45,7 @@ type answer struct {
 var errBadLines = errors.New("some lines could not be read")
 
 func (c *classifyCommand) Run(s *streams) (err error) {
-	classifier, err := loadClassifier(c.Model)
+	classifier, err := loadClassifier(c.Model, c.Tier)
 	if err != nil {
 		return err
 	}
@@ -83,15 +85,20 @@ func (c *classifyCommand) Run(s *streams) (err error) {
 	return err
 }
 
-func loadClassifier(path string) (*enrich.Classifier, error) {
-	if path == "" {
-		return enrich.NewClassifier()
+// loadClassifier loads the artefact at path, or the released one, at a tier.
+func loadClassifier(path, tier string) (*enrich.Classifier, error) {
+	artefact := models.Classifier
+	if path != "" {
+		var err error
+		if artefact, err = os.ReadFile(path); err != nil {
+			return nil, fmt.Errorf("reading the model: %w", err)
+		}
 	}
-	b, err := os.ReadFile(path)
+	c, err := enrich.NewClassifierFrom(artefact)
 	if err != nil {
-		return nil, fmt.Errorf("reading the model: %w", err)
+		return nil, err
 	}
-	return enrich.NewClassifierFrom(b)
+	return c.At(enrich.Tier(tier))
 }
 
 type line struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,8 @@ type evaluateCommand struct {
 	All         bool   `help:"Measure every set of the data folder and the held-out families of the code book." xor:"what" required:""`
 	Data        string `help:"The data folder, with --all." type:"existingdir"`
 	Model       string `help:"A model artefact in place of the released one." type:"existingfile"`
+	Tier        string `help:"fast or best: how much to spend on a text. With --all, sentiment is measured at both." enum:"fast,best" default:"best"`
+	Card        string `help:"With --all: write the figures into this model card too, between its marks." type:"existingfile"`
 	Seed        uint64 `help:"Seed of the bootstrap." default:"1"`
 	Adapt       int    `help:"With --file: what so many labels of this stream are worth. Adapts from labels drawn as the labelling queue draws them, answers a part of the file that was held out, and corrects shares."`
 	Draws       int    `help:"With --adapt: how often that is done." default:"10"`
@@ -30,7 +33,7 @@ type evaluateCommand struct {
 }
 
 func (c *evaluateCommand) Run(s *streams) error {
-	classifier, err := loadClassifier(c.Model)
+	classifier, err := loadClassifier(c.Model, c.Tier)
 	if err != nil {
 		return err
 	}
@@ -39,6 +42,9 @@ func (c *evaluateCommand) Run(s *streams) error {
 			return errors.New("--all wants --data, the folder with the data sets")
 		}
 		return c.all(classifier, s.out)
+	}
+	if c.Card != "" {
+		return errors.New("--card wants --all: a card has the figures of every set")
 	}
 	if c.Adapt > 0 {
 		return c.adaptation(s, classifier)
@@ -58,13 +64,13 @@ func (c *evaluateCommand) Run(s *streams) error {
 	return nil
 }
 
-// sentiment predicts. Where the set has no neutral class, the answer is the likelier of the other two.
+// sentiment predicts; an answer that is withheld counts as wrong and has no probability. Where the set has no neutral class, the answer is the likelier of the other two.
 func sentiment(c *enrich.Classifier, examples []corpus.Example) []measure.Prediction {
 	out := make([]measure.Prediction, len(examples))
 	for i := range examples {
 		e := &examples[i]
 		r := c.Classify(e.Text, "", e.Outbound)
-		p := measure.Prediction{Gold: e.Sentiment, Predicted: r.Sentiment, P: float64(max(r.PNegative, r.PNeutral, r.PPositive))}
+		p := answered(e.Sentiment, r)
 		if e.NoNeutral {
 			negative, positive := float64(r.PNegative), float64(r.PPositive)
 			p.Predicted, p.P = corpus.Negative, negative/(negative+positive)
@@ -77,11 +83,18 @@ func sentiment(c *enrich.Classifier, examples []corpus.Example) []measure.Predic
 	return out
 }
 
+func answered(gold string, r enrich.Result) measure.Prediction {
+	p := measure.Prediction{Gold: gold, Predicted: r.Sentiment}
+	if r.Sentiment != enrich.UnknownSentiment {
+		p.P = float64(max(r.PNegative, r.PNeutral, r.PPositive))
+	}
+	return p
+}
+
 type table struct {
 	out     io.Writer
 	seed    uint64
 	details bool
-	faults  []string
 }
 
 func (t *table) row(name string, p []measure.Prediction) measure.Report {
@@ -109,38 +122,80 @@ const (
 )
 
 func (c *evaluateCommand) all(classifier *enrich.Classifier, out io.Writer) error {
-	t := &table{out: out, seed: c.Seed, details: c.Details}
-	fmt.Fprintf(out, "model %s\n", classifier.ModelVersion())
-	if err := t.sentimentAndLanguage(classifier, c.Data); err != nil {
+	var figures bytes.Buffer
+	t := &table{out: io.MultiWriter(out, &figures), seed: c.Seed, details: c.Details}
+	fmt.Fprintf(t.out, "model %s\n", classifier.ModelVersion())
+	for _, tier := range []enrich.Tier{enrich.Best, enrich.Fast} {
+		at, err := classifier.At(tier)
+		if err != nil {
+			return err
+		}
+		if err := t.sentiment(at, tier, c.Data); err != nil {
+			return err
+		}
+	}
+	if err := t.language(classifier, c.Data); err != nil {
 		return err
 	}
 	if err := t.foreignHeads(classifier, c.Data); err != nil {
 		return err
 	}
-	return t.codeBook(classifier, c.Seed)
+	if err := t.codeBook(classifier, c.Seed); err != nil {
+		return err
+	}
+	if c.Card == "" {
+		return nil
+	}
+	return writeCard(c.Card, figures.String())
 }
 
-func (t *table) sentimentAndLanguage(c *enrich.Classifier, dir string) error {
-	t.heading("sentiment", scores)
+func (t *table) sentiment(c *enrich.Classifier, tier enrich.Tier, dir string) error {
+	t.heading("sentiment, "+string(tier)+" tier", scores)
 	mean, sets := 0.0, 0
-	var languages []measure.Prediction
+	var local []measure.Prediction
+	var closer []string
 	for _, s := range corpus.ValidationSets() {
 		examples, err := s.Read(dir)
 		if err != nil {
 			return err
 		}
-		r := t.row(s.Name, sentiment(c, examples))
-		if strings.HasPrefix(s.Name, "sentiment/nusax/") {
+		p := sentiment(c, examples)
+		r := t.row(s.Name, p)
+		switch {
+		case strings.HasPrefix(s.Name, "sentiment/nusax/"):
 			mean += r.MacroF1
 			sets++
-		}
-		if s.Lang != "" && s.Name != "sentiment/smsa_valid.csv" {
-			for i := range examples {
-				languages = append(languages, measure.Prediction{Gold: s.Lang, Predicted: c.Classify(examples[i].Text, "", false).Lang})
-			}
+			local = append(local, p...)
+		case !s.NoNeutral:
+			closer = append(closer, fmt.Sprintf("%s, %s tier\n%s", s.Name, tier, r.ConfusionText()))
 		}
 	}
 	fmt.Fprintf(t.out, "%-52s %6d  %.3f\n", "mean of NusaX", sets, mean/float64(max(sets, 1)))
+	if tier != enrich.Best || t.details {
+		return nil
+	}
+	r := measure.Evaluate(local, t.seed)
+	closer = append(closer, fmt.Sprintf("NusaX, all 12 languages (ECE %s), %s tier\n%s", r.ECEText(), tier, r.ConfusionText()))
+	for _, s := range closer {
+		fmt.Fprintf(t.out, "\n%s", s)
+	}
+	return nil
+}
+
+func (t *table) language(c *enrich.Classifier, dir string) error {
+	var languages []measure.Prediction
+	for _, s := range corpus.ValidationSets() {
+		if s.Lang == "" || s.Name == "sentiment/smsa_valid.csv" {
+			continue
+		}
+		examples, err := s.Read(dir)
+		if err != nil {
+			return err
+		}
+		for i := range examples {
+			languages = append(languages, measure.Prediction{Gold: s.Lang, Predicted: c.Classify(examples[i].Text, "", false).Lang})
+		}
+	}
 	t.heading("language", scores)
 	t.row("NusaX and NusaKalimat, 13 languages", languages)
 	return nil
@@ -217,7 +272,7 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 	hits, alerts := 0, 0
 	for _, e := range book.HeldOut(seed) {
 		r := c.Classify(e.Text, "", e.Outbound)
-		feeling = append(feeling, measure.Prediction{Gold: e.Sentiment, Predicted: r.Sentiment, P: float64(max(r.PNegative, r.PNeutral, r.PPositive))})
+		feeling = append(feeling, answered(e.Sentiment, r))
 		toxic = append(toxic, binary(e.Toxic == corpus.Yes, float64(r.Toxicity), 0.5))
 		if e.Lang == "id" || e.Lang == "en" {
 			language = append(language, measure.Prediction{Gold: e.Lang, Predicted: r.Lang})

@@ -39,15 +39,10 @@ func main() {
 func start(args []string, in io.Reader, out, errOut io.Writer) int {
 	log := slog.New(slog.NewTextHandler(errOut, nil))
 	s := &streams{in: in, out: out, err: errOut, log: log}
-	classifier, err := enrich.NewClassifier()
-	if err != nil {
-		fmt.Fprintln(errOut, "enrich:", err)
-		return 1
-	}
 	var c commands
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("enrich"), kong.Description("Language, sentiment, reputation risk, toxicity, content function and need of reply of public messages."),
-		kong.UsageOnError(), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }), kong.Vars{"version": "enrich, model " + classifier.ModelVersion()})
+		kong.UsageOnError(), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }), kong.Vars{"version": "enrich, model " + modelVersion()})
 	if err != nil {
 		fmt.Fprintln(errOut, "enrich:", err)
 		return 1
@@ -73,6 +68,15 @@ func start(args []string, in io.Reader, out, errOut io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// modelVersion is for people: a released model that cannot be read is said, but keeps nobody from training the next.
+func modelVersion() string {
+	c, err := enrich.NewClassifier()
+	if err != nil {
+		return "none: " + err.Error()
+	}
+	return c.ModelVersion()
 }
 
 func (commands) isService(parsed *kong.Context) bool { return parsed.Command() == "run" }

@@ -127,3 +127,43 @@ func TestVersionAndBadCommandLines(t *testing.T) {
 		t.Errorf("exit %d, want 2", code)
 	}
 }
+
+// TestCardIsOfTheReleasedModel keeps the card from telling of another model than the one beside it.
+func TestCardIsOfTheReleasedModel(t *testing.T) {
+	card, err := os.ReadFile(filepath.Join("..", "..", "models", "MODEL_CARD.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, figures, begins := strings.Cut(string(card), figuresBegin)
+	figures, _, ends := strings.Cut(figures, figuresEnd)
+	if want := "model " + modelVersion() + "\n"; !begins || !ends || !strings.Contains(figures, want) {
+		t.Errorf("the figures of the card are not of %q; make train writes them", want)
+	}
+}
+
+func TestWriteCard(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "card.md")
+	write := func(s string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# Card\n" + figuresBegin + "\nold\n" + figuresEnd + "\nrest\n")
+	for range 2 { // writing twice is writing once
+		if err := writeCard(path, "new\n"); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "# Card\n" + figuresBegin + "\n\n```\nnew\n```\n\n" + figuresEnd + "\nrest\n"; string(b) != want {
+			t.Errorf("got %q, want %q", b, want)
+		}
+	}
+	write("# Card without marks\n")
+	if err := writeCard(path, "new\n"); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("a card without marks: %v", err)
+	}
+}

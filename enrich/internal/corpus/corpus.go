@@ -30,6 +30,8 @@ type Example struct {
 	Source string
 	// Group holds together what must not be parted by a fold: a family, or one sentence in its translations.
 	Group string
+	// Parallel says that the texts of the Group in other languages are translations of this one.
+	Parallel bool
 	// Weight is how much one text of the source counts in training.
 	Weight float64
 
@@ -131,6 +133,7 @@ type Set struct {
 	TextColumn, LabelCo string
 	Lang                string
 	NoNeutral           bool
+	Parallel            bool
 	Weight              float64
 }
 
@@ -138,7 +141,7 @@ type Set struct {
 func TrainingSets() []Set {
 	sets := []Set{{Name: "sentiment/smsa_train.csv", TextColumn: "text", LabelCo: "label", Lang: "id", Weight: 1}}
 	for _, name := range sortedKeys(NusaXLanguages) {
-		sets = append(sets, Set{Name: "sentiment/nusax/" + name + "_train.csv", TextColumn: "text", LabelCo: "label", Lang: NusaXLanguages[name], Weight: 1})
+		sets = append(sets, Set{Name: "sentiment/nusax/" + name + "_train.csv", TextColumn: "text", LabelCo: "label", Lang: NusaXLanguages[name], Parallel: true, Weight: 1})
 	}
 	for _, name := range sortedKeys(NusaKalimatLanguages) {
 		sets = append(sets, Set{Name: "sentiment/nusa_kalimat/" + name + "_train.csv", TextColumn: "text", LabelCo: "label", Lang: NusaKalimatLanguages[name], NoNeutral: true, Weight: 0.3})
@@ -176,7 +179,7 @@ func (s Set) Read(dir string) ([]Example, error) {
 	}
 	for i := range examples {
 		e := &examples[i]
-		e.Lang, e.NoNeutral, e.Weight, e.Source = s.Lang, s.NoNeutral, s.Weight, s.Name
+		e.Lang, e.NoNeutral, e.Parallel, e.Weight, e.Source = s.Lang, s.NoNeutral, s.Parallel, s.Weight, s.Name
 		if e.Group == "" {
 			e.Group = s.Name + "/" + strconv.Itoa(i)
 		}

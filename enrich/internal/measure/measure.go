@@ -183,7 +183,15 @@ func (r Report) String() string {
 	for _, c := range r.Classes {
 		fmt.Fprintf(&b, "%-26s %9.3f %9.3f %9.3f %9d %9d\n", c.Label, c.Precision, c.Recall, c.F1, c.Support, c.Predicted)
 	}
-	b.WriteString("\nconfusion (rows: gold, columns: predicted)\n")
+	b.WriteByte('\n')
+	b.WriteString(r.ConfusionText())
+	return b.String()
+}
+
+// ConfusionText prints the confusion matrix for a person.
+func (r Report) ConfusionText() string {
+	var b strings.Builder
+	b.WriteString("confusion (rows: gold, columns: predicted)\n")
 	fmt.Fprintf(&b, "%-26s", "")
 	for _, l := range r.Labels {
 		fmt.Fprintf(&b, " %10.10s", l)

@@ -1,8 +1,9 @@
 // Package model holds the classifier's weights: one versioned artefact with hashed linear heads, and its scoring.
 //
-// The artefact is a header in JSON, then for each space its scales, biases and weights, then a checksum. A space is a table of 2^bits rows
-// of 16-bit weights, one column an output; heads are runs of columns in a space, with their calibration. Sums are made in integers, so a
-// score depends neither on the order of the features nor on whether a word's share came out of a cache.
+// The artefact is a header in JSON, then for each space its scales, biases and weights, then the networks, then a checksum. A space is a table
+// of 2^bits rows of 16-bit weights, one column an output; heads are runs of columns in a space, with their calibration. Sums are made in
+// integers, so a score depends neither on the order of the features nor on whether a word's share came out of a cache. A head may add the
+// mean score of the networks to that of its columns.
 package model
 
 import (
@@ -13,13 +14,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
 )
 
 const (
 	magic       = "DWIENRCH"
-	formatV1    = 1
+	formatV2    = 2
 	maxBits     = 24
 	maxColumns  = 64
 	maxHeaderSz = 1 << 20
@@ -38,10 +40,11 @@ type Header struct {
 	// Seq grows by one with every released model; the newer of two enrichments of a message is the one with the larger Seq.
 	Seq uint32 `json:"seq"`
 	// Features is text.Version at training.
-	Features int           `json:"features"`
-	Seed     uint64        `json:"seed"`
-	Spaces   []SpaceHeader `json:"spaces"`
-	Heads    []Head        `json:"heads"`
+	Features int             `json:"features"`
+	Seed     uint64          `json:"seed"`
+	Spaces   []SpaceHeader   `json:"spaces"`
+	Heads    []Head          `json:"heads"`
+	Networks []NetworkHeader `json:"networks,omitempty"`
 }
 
 // SpaceHeader describes one table of weights.
@@ -49,19 +52,22 @@ type SpaceHeader struct {
 	Name    string `json:"name"`
 	Bits    int    `json:"bits"`
 	Columns int    `json:"columns"`
-	// ConceptScale is how much the view by concepts counts beside the others.
+	// WordScale and ConceptScale are how much the views by words and by concepts count beside that by characters; 0 leaves a view out.
+	WordScale    float64 `json:"word_scale"`
 	ConceptScale float64 `json:"concept_scale"`
 }
 
 // Head is a run of columns with its labels and calibration: p = softmax or sigmoid of (Slope[i]*score[i] + Offset[i]).
 type Head struct {
-	Name   string    `json:"name"`
-	Kind   string    `json:"kind"`
-	Space  int       `json:"space"`
-	First  int       `json:"first"`
-	Labels []string  `json:"labels"`
-	Slope  []float64 `json:"slope"`
-	Offset []float64 `json:"offset"`
+	Name   string   `json:"name"`
+	Kind   string   `json:"kind"`
+	Space  int      `json:"space"`
+	First  int      `json:"first"`
+	Labels []string `json:"labels"`
+	// Networks is how much the mean score of the networks counts beside the columns'; 0 leaves the networks out, and they are not run.
+	Networks float64   `json:"networks,omitempty"`
+	Slope    []float64 `json:"slope"`
+	Offset   []float64 `json:"offset"`
 	// Threshold is the probability from which a label is reported; for a softmax head the probability under which it abstains.
 	Threshold []float64 `json:"threshold"`
 }
@@ -79,6 +85,7 @@ type Space struct {
 type Model struct {
 	Header
 	Tables []Space
+	Nets   []*Network
 }
 
 // Errors of decoding that callers tell apart.
@@ -97,7 +104,7 @@ func (m *Model) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(magic)
 	le := binary.LittleEndian
-	b.Write(le.AppendUint32(nil, formatV1))
+	b.Write(le.AppendUint32(nil, formatV2))
 	b.Write(le.AppendUint32(nil, uint32(len(header))))
 	b.Write(header)
 	for i := range m.Tables {
@@ -113,6 +120,9 @@ func (m *Model) Encode() ([]byte, error) {
 			row = le.AppendUint16(row, uint16(v))
 		}
 		b.Write(row)
+	}
+	for _, n := range m.Nets {
+		b.Write(n.append(nil))
 	}
 	sum := sha256.Sum256(b.Bytes())
 	b.Write(sum[:])
@@ -130,8 +140,8 @@ func Decode(b []byte) (*Model, error) {
 	if got := sha256.Sum256(body); !bytes.Equal(got[:], sum) {
 		return nil, fmt.Errorf("decoding a model: checksum differs: %w", ErrDamaged)
 	}
-	if v := le.Uint32(b[len(magic):]); v != formatV1 {
-		return nil, fmt.Errorf("decoding a model: format %d, this program reads %d: %w", v, formatV1, ErrVersion)
+	if v := le.Uint32(b[len(magic):]); v != formatV2 {
+		return nil, fmt.Errorf("decoding a model: format %d, this program reads %d: %w", v, formatV2, ErrVersion)
 	}
 	n := int(le.Uint32(b[len(magic)+4:]))
 	body = body[fixed:]
@@ -166,6 +176,13 @@ func Decode(b []byte) (*Model, error) {
 		body = body[2*rows:]
 		m.Tables = append(m.Tables, t)
 	}
+	for _, h := range m.Networks {
+		n, rest, err := decodeNetwork(h, body)
+		if err != nil {
+			return nil, fmt.Errorf("decoding a model: %w", err)
+		}
+		m.Nets, body = append(m.Nets, n), rest
+	}
 	if len(body) != 0 {
 		return nil, fmt.Errorf("decoding a model: %d bytes too many: %w", len(body), ErrDamaged)
 	}
@@ -174,6 +191,9 @@ func Decode(b []byte) (*Model, error) {
 		if h.Space < 0 || h.Space >= len(m.Spaces) || h.First < 0 || n == 0 || h.First+n > m.Spaces[h.Space].Columns ||
 			len(h.Slope) != n || len(h.Offset) != n || len(h.Threshold) != n || (h.Kind != Softmax && h.Kind != Sigmoid) {
 			return nil, fmt.Errorf("decoding a model: head %q does not fit its space: %w", h.Name, ErrDamaged)
+		}
+		if h.Networks != 0 && (len(m.Nets) == 0 || slices.ContainsFunc(m.Nets, func(net *Network) bool { return net.Labels != n })) {
+			return nil, fmt.Errorf("decoding a model: head %q does not fit the networks: %w", h.Name, ErrDamaged)
 		}
 	}
 	return m, nil
@@ -190,7 +210,7 @@ func (m *Model) Head(name string) (*Head, error) {
 }
 
 const (
-	cacheSlots   = 1 << 12
+	cacheSlots   = 1 << 14
 	cacheKeySize = 24
 )
 
@@ -198,8 +218,10 @@ const (
 type Scorer struct {
 	m *Model
 	// Scores has one row a space.
-	scores                 [][]float64
-	words, concepts, chars [][]int64
+	scores [][]float64
+	// A text has too few features of its own for the sums by word or concept to pass 32 bits; n-grams repeat.
+	words, concepts [][]int32
+	chars           [][]int64
 
 	width  int
 	keys   [][cacheKeySize]byte
@@ -207,6 +229,11 @@ type Scorer struct {
 	sums   []int32
 	one    []int32
 	grams  []uint32
+
+	// doc is the document scored last; the networks read it only when a head asks for them.
+	doc      *text.Doc
+	networks []*networkScorer
+	read     bool
 }
 
 // NewScorer returns a scorer of m.
@@ -214,8 +241,8 @@ func NewScorer(m *Model) *Scorer {
 	s := &Scorer{m: m, grams: make([]uint32, 0, text.MaxGrams)}
 	for _, t := range m.Tables {
 		s.scores = append(s.scores, make([]float64, t.Columns))
-		s.words = append(s.words, make([]int64, t.Columns))
-		s.concepts = append(s.concepts, make([]int64, t.Columns))
+		s.words = append(s.words, make([]int32, t.Columns))
+		s.concepts = append(s.concepts, make([]int32, t.Columns))
 		s.chars = append(s.chars, make([]int64, t.Columns))
 		s.width += t.Columns
 	}
@@ -223,20 +250,27 @@ func NewScorer(m *Model) *Scorer {
 	s.counts = make([]int32, cacheSlots)
 	s.sums = make([]int32, cacheSlots*s.width)
 	s.one = make([]int32, s.width)
+	for _, n := range m.Nets {
+		s.networks = append(s.networks, newNetworkScorer(n))
+	}
 	return s
 }
 
-// Score computes the scores of every column for d.
+// Score computes the scores of every column for d. D must not change until the last call of Probabilities.
 func (s *Scorer) Score(d *text.Doc) {
+	s.doc, s.read = d, false
 	for i := range s.m.Tables {
 		t := &s.m.Tables[i]
-		sum := s.words[i]
-		clear(sum)
-		clear(s.chars[i])
 		shift := 32 - t.Bits
-		t.add(sum, d.Words, shift)
-		clear(s.concepts[i])
-		t.add(s.concepts[i], d.Concepts, shift)
+		clear(s.chars[i])
+		if t.WordScale != 0 {
+			clear(s.words[i])
+			t.add(s.words[i], d.Words, shift)
+		}
+		if t.ConceptScale != 0 {
+			clear(s.concepts[i])
+			t.add(s.concepts[i], d.Concepts, shift)
+		}
 	}
 	grams := 0
 	for _, tok := range d.Tokens {
@@ -258,17 +292,19 @@ func (s *Scorer) Score(d *text.Doc) {
 	for i := range s.m.Tables {
 		t := &s.m.Tables[i]
 		for c := range s.scores[i] {
-			s.scores[i][c] = float64(t.Bias[c]) + float64(t.Scale[c])*(wordScale*float64(s.words[i][c])+t.ConceptScale*conceptScale*float64(s.concepts[i][c])+charScale*float64(s.chars[i][c]))
+			s.scores[i][c] = float64(t.Bias[c]) + float64(t.Scale[c])*(t.WordScale*wordScale*float64(s.words[i][c])+
+				t.ConceptScale*conceptScale*float64(s.concepts[i][c])+charScale*float64(s.chars[i][c]))
 		}
 	}
 }
 
 // add sums the weights of some features into sum, one entry a column.
-func (t *Space) add(sum []int64, features []uint32, shift int) {
+func (t *Space) add(sum []int32, features []uint32, shift int) {
+	n := len(sum)
 	for _, h := range features {
-		at := int(h>>shift) * t.Columns
-		for c, w := range t.Weights[at : at+t.Columns] {
-			sum[c] += int64(w)
+		at := int(h>>shift) * n
+		for c, w := range t.Weights[at : at+n] {
+			sum[c] += int32(w)
 		}
 	}
 }
@@ -289,12 +325,8 @@ func (s *Scorer) wordSums(d *text.Doc, tok text.Token) ([]int32, int) {
 	}
 	var key [cacheKeySize]byte
 	key[0] = byte(len(word))
-	h := uint32(2166136261)
-	for i, b := range word {
-		key[i+1] = b
-		h = (h ^ uint32(b)) * 16777619
-	}
-	slot := int(h^h>>15) & (cacheSlots - 1)
+	copy(key[1:], word)
+	slot := int(tok.Hash) & (cacheSlots - 1)
 	sums := s.sums[slot*s.width : (slot+1)*s.width]
 	if s.keys[slot] != key {
 		s.counts[slot] = int32(s.sum(d, tok, sums))
@@ -326,7 +358,25 @@ func (s *Scorer) sum(d *text.Doc, tok text.Token, out []int32) int {
 func (s *Scorer) Raw(h *Head) []float64 { return s.scores[h.Space][h.First : h.First+len(h.Labels)] }
 
 // Probabilities writes the calibrated probabilities of a head in the document scored last into p.
-func (s *Scorer) Probabilities(h *Head, p []float64) { h.Calibrate(s.Raw(h), p) }
+func (s *Scorer) Probabilities(h *Head, p []float64) {
+	copy(p, s.Raw(h))
+	if h.Networks != 0 {
+		s.addNetworks(h.Networks, p)
+	}
+	h.Calibrate(p, p)
+}
+
+func (s *Scorer) addNetworks(share float64, p []float64) {
+	for _, n := range s.networks {
+		if !s.read {
+			n.score(s.doc)
+		}
+		for l, v := range n.scores {
+			p[l] += share * v / float64(len(s.networks))
+		}
+	}
+	s.read = true
+}
 
 // Calibrate turns scores into probabilities; p and scores may be the same slice.
 func (h *Head) Calibrate(scores, p []float64) {

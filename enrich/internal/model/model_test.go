@@ -14,7 +14,7 @@ import (
 )
 
 func tiny() *Model {
-	m := &Model{Header: Header{Version: "1-test", Seq: 1, Features: text.Version, Spaces: []SpaceHeader{{Name: "a", Bits: 8, Columns: 3, ConceptScale: 0.5}, {Name: "b", Bits: 10, Columns: 2, ConceptScale: 1}}}}
+	m := &Model{Header: Header{Version: "1-test", Seq: 1, Features: text.Version, Spaces: []SpaceHeader{{Name: "a", Bits: 8, Columns: 3, ConceptScale: 0.5}, {Name: "b", Bits: 10, Columns: 2, WordScale: 1, ConceptScale: 1}}}}
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, h := range m.Spaces {
 		t := Space{SpaceHeader: h, Scale: make([]float32, h.Columns), Bias: make([]float32, h.Columns), Weights: make([]int16, h.Columns<<h.Bits)}
@@ -26,8 +26,20 @@ func tiny() *Model {
 		}
 		m.Tables = append(m.Tables, t)
 	}
+	net := NewNetwork(NetworkHeader{Bits: 6, Dims: 8, Filters: 12, Labels: 3})
+	for i := range net.Rows {
+		net.Rows[i] = int8(r.IntN(256) - 128)
+	}
+	net.RowScale = 0.01
+	for _, part := range net.floats() {
+		for i := range part {
+			part[i] = r.Float32() - 0.5
+		}
+	}
+	m.Nets, m.Networks = []*Network{net, net}, []NetworkHeader{net.NetworkHeader, net.NetworkHeader}
 	m.Heads = []Head{
 		{Name: "x", Kind: Softmax, Space: 0, First: 0, Labels: []string{"p", "q", "r"}, Slope: []float64{1, 1, 1}, Offset: []float64{0, 1, 0}, Threshold: []float64{0, 0, 0}},
+		{Name: "deep", Kind: Softmax, Space: 0, First: 0, Labels: []string{"p", "q", "r"}, Networks: 0.5, Slope: []float64{1, 1, 1}, Offset: []float64{0, 1, 0}, Threshold: []float64{0, 0, 0}},
 		{Name: "y", Kind: Sigmoid, Space: 1, First: 1, Labels: []string{"z"}, Slope: []float64{2}, Offset: []float64{-1}, Threshold: []float64{0.5}},
 	}
 	return m
@@ -49,7 +61,7 @@ func TestArtefactSurvives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(*got) != fmt.Sprint(*m) || !slices.Equal(encode(t, got), b) {
+	if !slices.Equal(encode(t, got), b) || fmt.Sprint(got.Header) != fmt.Sprint(m.Header) || fmt.Sprint(got.Tables) != fmt.Sprint(m.Tables) || fmt.Sprint(*got.Nets[1]) != fmt.Sprint(*m.Nets[1]) {
 		t.Error("the artefact changed on its way")
 	}
 }
@@ -74,6 +86,15 @@ func TestBadArtefactsAreRefused(t *testing.T) {
 	crooked := tiny()
 	crooked.Heads[0].First = 2
 	f("head beyond its space", encode(t, crooked), ErrDamaged)
+	shapeless := tiny()
+	shapeless.Networks[0].Filters = 13
+	f("network of another shape", encode(t, shapeless), ErrDamaged)
+	fewer := tiny()
+	fewer.Networks[0].Bits = 7
+	f("network cut short", encode(t, fewer), ErrDamaged)
+	none := tiny()
+	none.Networks, none.Nets = nil, nil
+	f("head without its networks", encode(t, none), ErrDamaged)
 	short := tiny()
 	short.Tables = short.Tables[:1]
 	f("missing space", encode(t, short), ErrDamaged)
@@ -111,4 +132,78 @@ func TestCacheChangesNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNetworkReadsTheOrder compares the rolling sums with a plain reading of the definition, and shows that the order of words counts.
+func TestNetworkReadsTheOrder(t *testing.T) {
+	m := tiny()
+	n := m.Nets[0]
+	a, err := text.NewAnalyzer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	vector := func(d *text.Doc, i int) []float32 {
+		v := make([]float32, n.Dims)
+		if i < 0 || i >= len(d.Tokens) {
+			return v
+		}
+		rows := NetworkRows(d, d.Tokens[i], n.Bits, nil)
+		for _, r := range rows {
+			for k := range v {
+				v[k] += float32(n.Rows[int(r)*n.Dims+k])
+			}
+		}
+		for k := range v {
+			v[k] *= n.RowScale / float32(len(rows))
+		}
+		return v
+	}
+	plain := func(d *text.Doc) []float64 {
+		hidden := make([]float64, n.Filters+n.Dims)
+		for f := range n.Filters {
+			for i := range d.Tokens {
+				sum := float64(n.TapBias[f])
+				for k := range NetworkWindow {
+					for c, v := range vector(d, i+k-1) {
+						sum += float64(v) * float64(n.Taps[(f*NetworkWindow+k)*n.Dims+c])
+					}
+				}
+				hidden[f] = max(hidden[f], sum)
+			}
+		}
+		for i := range d.Tokens {
+			for c, v := range vector(d, i) {
+				hidden[n.Filters+c] += float64(v) / float64(len(d.Tokens))
+			}
+		}
+		scores, mean := make([]float64, n.Labels), 0.0
+		for l := range scores {
+			scores[l] = float64(n.OutBias[l])
+			for k, h := range hidden {
+				scores[l] += h * float64(n.Out[l*len(hidden)+k])
+			}
+			mean += scores[l] / float64(n.Labels)
+		}
+		for l := range scores {
+			scores[l] -= mean
+		}
+		return scores
+	}
+	s := newNetworkScorer(n)
+	seen := map[string]bool{}
+	for _, in := range []string{"tidak baik ini buruk sekali", "baik ini tidak buruk sekali", "satu", "dua kata", "", "👍 !", "kata-yang-terlalu-panjang-untuk-disimpan itu baik kata-yang-terlalu-panjang-untuk-disimpan"} {
+		d := &text.Doc{}
+		a.Analyze(d, in)
+		s.score(d)
+		for l, want := range plain(d) {
+			if math.Abs(s.scores[l]-want) > 1e-4 {
+				t.Errorf("%q: label %d scores %v, want %v", in, l, s.scores[l], want)
+			}
+		}
+		key := fmt.Sprint(s.scores)
+		if seen[key] {
+			t.Errorf("%q scores as another text does", in)
+		}
+		seen[key] = true
+	}
 }

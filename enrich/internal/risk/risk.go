@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -50,6 +52,8 @@ type Table struct {
 	index        map[string]int
 	rules        []compiledRule
 	modifiers    []compiledRule
+	// begins knows the words that a phrase of some rule begins with: nearly all texts have none, and then no rule is tried.
+	begins text.Filter
 }
 
 type tagFile struct {
@@ -143,6 +147,11 @@ func Read(files fs.FS, analyzer *text.Analyzer) (*Table, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("reading the risk table: %w", err)
 	}
+	var first []uint32
+	for _, r := range slices.Concat(t.rules, t.modifiers) {
+		first = slices.AppendSeq(first, maps.Keys(r.any.byFirst))
+	}
+	t.begins = text.NewFilter(first)
 	return t, nil
 }
 
@@ -215,10 +224,13 @@ func (l *Lexicon) Abusive(d *text.Doc) bool {
 }
 
 // phrases finds sequences of canonical words.
-type phrases map[uint32][][]uint32
+type phrases struct {
+	begins  text.Filter
+	byFirst map[uint32][][]uint32
+}
 
 func compilePhrases(a *text.Analyzer, list []string) phrases {
-	p := phrases{}
+	p := phrases{byFirst: map[uint32][][]uint32{}}
 	for _, s := range list {
 		var sequence []uint32
 		d := &text.Doc{}
@@ -227,16 +239,20 @@ func compilePhrases(a *text.Analyzer, list []string) phrases {
 			sequence = append(sequence, tok.Hash)
 		}
 		if len(sequence) > 0 {
-			p[sequence[0]] = append(p[sequence[0]], sequence)
+			p.byFirst[sequence[0]] = append(p.byFirst[sequence[0]], sequence)
 		}
 	}
+	p.begins = text.NewFilter(slices.Collect(maps.Keys(p.byFirst)))
 	return p
 }
 
 // at reports whether one of the phrases begins at token i.
-func (p phrases) at(tokens []text.Token, i int) bool {
+func (p *phrases) at(tokens []text.Token, i int) bool {
+	if !p.begins.May(tokens[i].Hash) {
+		return false
+	}
 next:
-	for _, sequence := range p[tokens[i].Hash] {
+	for _, sequence := range p.byFirst[tokens[i].Hash] {
 		if i+len(sequence) > len(tokens) {
 			continue
 		}
@@ -250,8 +266,8 @@ next:
 	return false
 }
 
-func (p phrases) anywhere(tokens []text.Token) bool {
-	if len(p) == 0 {
+func (p *phrases) anywhere(tokens []text.Token) bool {
+	if len(p.byFirst) == 0 {
 		return false
 	}
 	for i := range tokens {
@@ -266,12 +282,13 @@ func compile(a *text.Analyzer, r rule) compiledRule {
 	return compiledRule{p: r.P, within: r.Within, any: compilePhrases(a, r.Any), near: compilePhrases(a, r.Near), unless: compilePhrases(a, r.Unless)}
 }
 
-func (r *compiledRule) fires(tokens []text.Token) bool {
-	for i := range tokens {
+// fires reports whether a phrase of the rule begins at one of the places, with what the rule wants nearby, and nothing forbids it.
+func (r *compiledRule) fires(tokens []text.Token, places []int) bool {
+	for _, i := range places {
 		if !r.any.at(tokens, i) {
 			continue
 		}
-		if r.near == nil || len(r.near) == 0 || r.nearby(tokens, i) {
+		if len(r.near.byFirst) == 0 || r.nearby(tokens, i) {
 			return !r.unless.anywhere(tokens)
 		}
 	}
@@ -293,10 +310,17 @@ const ruleTokens = 512
 // Apply raises p (one entry a tag, in order of precedence) where a rule is exact, and returns the modifiers of the text.
 func (t *Table) Apply(d *text.Doc, p []float64) Modifiers {
 	tokens := d.Tokens[:min(len(d.Tokens), ruleTokens)]
+	var room [32]int
+	places := room[:0]
+	for i := range tokens {
+		if t.begins.May(tokens[i].Hash) {
+			places = append(places, i)
+		}
+	}
 	var m Modifiers
 	for i := range t.rules {
 		r := &t.rules[i]
-		if r.fires(tokens) {
+		if r.fires(tokens, places) {
 			p[r.tag] = max(p[r.tag], r.p)
 			if r.sets >= 0 {
 				m |= 1 << r.sets
@@ -304,7 +328,7 @@ func (t *Table) Apply(d *text.Doc, p []float64) Modifiers {
 		}
 	}
 	for i := range t.modifiers {
-		if t.modifiers[i].fires(tokens) {
+		if t.modifiers[i].fires(tokens, places) {
 			m |= 1 << t.modifiers[i].sets
 		}
 	}

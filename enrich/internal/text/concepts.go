@@ -116,8 +116,13 @@ func (a *Analyzer) conceptFeatures(d *Doc) {
 		if t.Kind == Punctuation || t.Kind == Emoji {
 			continue
 		}
-		set := a.concepts[t.Hash]
-		set.union(a.concepts[pair(previous, t.Hash)])
+		var set conceptSet
+		if a.maybeConcept.May(t.Hash) {
+			set = a.concepts[t.Hash]
+		}
+		if h := pair(previous, t.Hash); a.maybeConcept.May(h) {
+			set.union(a.concepts[h])
+		}
 		previous = t.Hash
 		plain.union(set)
 		if t.Negated {

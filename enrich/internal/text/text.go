@@ -10,6 +10,8 @@ import (
 	"bytes"
 	_ "embed"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -89,20 +91,17 @@ var conceptsTSV string
 
 // Analyzer holds the read-only tables that analysing needs. It is safe for concurrent use; a Doc is not.
 type Analyzer struct {
-	canonical map[string]canonicalForm
+	canonical map[string]uint32
 	concepts  map[uint32]conceptSet
 	negations map[uint32]bool
 	stops     map[uint32]bool
-}
-
-type canonicalForm struct {
-	hash  uint32
-	empty bool
+	// Most words are in none of the maps; the filters say so faster.
+	maybeVariant, maybeConcept, maybeParticle Filter
 }
 
 // NewAnalyzer reads the embedded table of canonical forms.
 func NewAnalyzer() (*Analyzer, error) {
-	a := &Analyzer{canonical: map[string]canonicalForm{}, negations: map[uint32]bool{}, stops: map[uint32]bool{}}
+	a := &Analyzer{canonical: map[string]uint32{}, negations: map[uint32]bool{}, stops: map[uint32]bool{}}
 	for i, line := range strings.Split(canonicalTSV, "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
@@ -115,7 +114,7 @@ func NewAnalyzer() (*Analyzer, error) {
 			if _, twice := a.canonical[variant]; twice {
 				return nil, fmt.Errorf("reading canonical.tsv: line %d: %q has two canonical forms", i+1, variant)
 			}
-			a.canonical[variant] = canonicalForm{hash: Hash(form)}
+			a.canonical[variant] = Hash(form)
 		}
 	}
 	if err := a.readConcepts(conceptsTSV); err != nil {
@@ -127,6 +126,13 @@ func NewAnalyzer() (*Analyzer, error) {
 	for _, w := range []string{"tapi", "namun", "but"} {
 		a.stops[Hash(w)] = true
 	}
+	var variants, particles []uint32
+	for v := range a.canonical {
+		variants = append(variants, Hash(v))
+	}
+	particles = slices.AppendSeq(slices.AppendSeq(particles, maps.Keys(a.negations)), maps.Keys(a.stops))
+	a.maybeVariant, a.maybeParticle = NewFilter(variants), NewFilter(particles)
+	a.maybeConcept = NewFilter(slices.Collect(maps.Keys(a.concepts)))
 	return a, nil
 }
 
@@ -141,8 +147,8 @@ func Hash(word string) uint32 {
 
 // Canonical is the hash of the canonical form of a word that is already folded.
 func (a *Analyzer) Canonical(word string) uint32 {
-	if c, ok := a.canonical[word]; ok {
-		return c.hash
+	if h, ok := a.canonical[word]; ok {
+		return h
 	}
 	return Hash(word)
 }
@@ -405,42 +411,50 @@ func (a *Analyzer) word(d *Doc, s []byte, k Kind) int {
 	long := false
 	for i < len(s) {
 		r, size := rune(s[i]), 1
-		if r >= utf8.RuneSelf {
-			r, size = utf8.DecodeRune(s[i:])
-		}
-		if r == '’' || r == '‘' || r == 'ʼ' || r == '`' {
-			r = '\''
-		}
-		inner := r == '\'' || r == '-' || (digits > 0 && digits == runes && (r == '.' || r == ','))
-		if inner {
-			// An apostrophe or hyphen belongs to a word only between two of its letters.
-			if runes == 0 || i+size >= len(s) {
-				break
+		// Nearly all of a text is letters of ASCII within a word, of which only the case is in question.
+		isDigit := '0' <= r && r <= '9'
+		if plain := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'; !plain || digits > 0 {
+			if r >= utf8.RuneSelf {
+				r, size = utf8.DecodeRune(s[i:])
 			}
-			next, _ := utf8.DecodeRune(s[i+size:])
-			if !isWordRune(next) || (r != '\'' && r != '-' && !unicode.IsDigit(next)) {
-				break
+			if r == '’' || r == '‘' || r == 'ʼ' || r == '`' {
+				r = '\''
 			}
-			if r == '.' || r == ',' {
+			inner := r == '\'' || r == '-' || (digits > 0 && digits == runes && (r == '.' || r == ','))
+			if inner {
+				// An apostrophe or hyphen belongs to a word only between two of its letters.
+				if runes == 0 || i+size >= len(s) {
+					break
+				}
+				next, _ := utf8.DecodeRune(s[i+size:])
+				if !isWordRune(next) || (r != '\'' && r != '-' && !unicode.IsDigit(next)) {
+					break
+				}
+				if r == '.' || r == ',' {
+					i += size
+					continue
+				}
+			} else if isIgnorable(r) {
 				i += size
 				continue
+			} else if !isWordRune(r) {
+				break
 			}
-		} else if isIgnorable(r) {
-			i += size
-			continue
-		} else if !isWordRune(r) {
-			break
-		}
-		isDigit := '0' <= r && r <= '9'
-		if runes > 0 && runes == digits && !isDigit && r != '-' && r != '\'' || isDigit && digits == 0 && runes == 2 && string(d.buf[start:]) == "rp" {
-			// "50rb" is a number and a unit, "Rp50.000" a currency and a number.
-			break
+			if runes > 0 && runes == digits && !isDigit && r != '-' && r != '\'' || isDigit && digits == 0 && runes == 2 && string(d.buf[start:]) == "rp" {
+				// "50rb" is a number and a unit, "Rp50.000" a currency and a number.
+				break
+			}
 		}
 		i += size
 		if runes >= maxWordRunes {
 			continue
 		}
-		if unicode.IsUpper(r) {
+		if r < utf8.RuneSelf {
+			if 'A' <= r && r <= 'Z' {
+				upper++
+				r += 'a' - 'A'
+			}
+		} else if unicode.IsUpper(r) {
 			upper++
 			r = unicode.ToLower(r)
 		}
@@ -493,8 +507,10 @@ func (a *Analyzer) word(d *Doc, s []byte, k Kind) int {
 	d.Shape.Words++
 	d.push(k, start)
 	t := &d.Tokens[len(d.Tokens)-1]
-	if c, ok := a.canonical[string(d.buf[start:])]; ok {
-		t.Hash = c.hash
+	if a.maybeVariant.May(t.Hash) {
+		if h, ok := a.canonical[string(d.buf[start:])]; ok {
+			t.Hash = h
+		}
 	}
 	return i
 }
@@ -504,7 +520,8 @@ func (a *Analyzer) wordFeatures(d *Doc) {
 	negatedFor := 0
 	for i := range d.Tokens {
 		t := &d.Tokens[i]
-		if t.Kind == Punctuation || a.stops[t.Hash] {
+		particle := a.maybeParticle.May(t.Hash)
+		if t.Kind == Punctuation || particle && a.stops[t.Hash] {
 			negatedFor = 0
 		}
 		d.addWord(t.Hash)
@@ -514,7 +531,7 @@ func (a *Analyzer) wordFeatures(d *Doc) {
 			t.Negated = true
 			d.addWord(mix(t.Hash ^ saltNegated))
 		}
-		if a.negations[t.Hash] {
+		if particle && a.negations[t.Hash] {
 			negatedFor = 3
 		}
 		previous = t.Hash

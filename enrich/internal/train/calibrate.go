@@ -9,8 +9,9 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/internal/model"
 )
 
-// calibrate fits the head's slopes, offsets and thresholds on scores of texts that the scoring columns had not seen.
-func calibrate(head *model.Head, spec headSpec, examples []*corpus.Example, scores [][]float64) {
+// calibrate fits the head's slopes, offsets and thresholds on scores of texts that the scoring columns had not seen. It returns the log loss of a
+// softmax head on them, before doubt leans anywhere; 0 for other heads.
+func calibrate(head *model.Head, spec headSpec, examples []*corpus.Example, scores [][]float64) float64 {
 	n := len(spec.labels)
 	head.Slope, head.Offset, head.Threshold = make([]float64, n), make([]float64, n), make([]float64, n)
 	for c := range n {
@@ -23,12 +24,12 @@ func calibrate(head *model.Head, spec headSpec, examples []*corpus.Example, scor
 		}
 	}
 	if spec.kind == model.Softmax {
-		calibrateSoftmax(head, spec, examples, rows, scores)
-		return
+		return calibrateSoftmax(head, spec, examples, rows, scores)
 	}
 	for c := range n {
 		calibrateSigmoid(head, c, spec, examples, rows, scores[c])
 	}
+	return 0
 }
 
 // scored is one text with the scores that columns gave it which had not seen it.
@@ -40,7 +41,7 @@ type scored struct {
 
 // calibrateSoftmax fits one slope for all labels and an offset for each, by gradient descent on the log loss. One slope, because slopes of their
 // own let a label win on streams that are unlike the training's.
-func calibrateSoftmax(head *model.Head, spec headSpec, examples []*corpus.Example, rows []int, scores [][]float64) {
+func calibrateSoftmax(head *model.Head, spec headSpec, examples []*corpus.Example, rows []int, scores [][]float64) float64 {
 	n := len(spec.labels)
 	var data []scored
 	total := 0.0
@@ -62,7 +63,7 @@ func calibrateSoftmax(head *model.Head, spec headSpec, examples []*corpus.Exampl
 		}
 	}
 	if total == 0 {
-		return
+		return 0
 	}
 	const rounds, rate, decay1, decay2 = 400, 0.05, 0.9, 0.999
 	p := make([]float64, n)
@@ -95,9 +96,15 @@ func calibrateSoftmax(head *model.Head, spec headSpec, examples []*corpus.Exampl
 			}
 		}
 	}
+	loss := 0.0
+	for _, d := range data {
+		head.Calibrate(d.scores, p)
+		loss -= d.weight / total * math.Log(max(p[d.gold], 1e-12))
+	}
 	if at := slices.Index(spec.labels, spec.fallback); at >= 0 {
 		leanOn(head, at, data)
 	}
+	return loss
 }
 
 // leanOn raises the offset of the fallback label as far as macro-F1 on unseen texts does not suffer: among answers that are as good on what is

@@ -26,8 +26,8 @@ func (m *matrix) row(i int) ([]uint32, []float32) {
 	return m.index[m.start[i]:m.start[i+1]], m.value[m.start[i]:m.start[i+1]]
 }
 
-// newMatrix analyses the texts into a space of 2^bits buckets; concepts is how much the view by concepts counts.
-func newMatrix(a *text.Analyzer, texts []string, bits int, concepts float64) *matrix {
+// newMatrix analyses the texts into a space of 2^bits buckets; words and concepts are how much these views count beside that by characters.
+func newMatrix(a *text.Analyzer, texts []string, bits int, words, concepts float64) *matrix {
 	m := &matrix{bits: bits, start: []int{0}}
 	type feature struct {
 		bucket uint32
@@ -42,12 +42,16 @@ func newMatrix(a *text.Analyzer, texts []string, bits int, concepts float64) *ma
 		for _, t := range doc.Tokens {
 			grams = doc.Grams(t, grams)
 		}
-		wordScale, conceptScale, charScale := float32(model.ViewScale(len(doc.Words))), float32(concepts*model.ViewScale(len(doc.Concepts))), float32(model.ViewScale(len(grams)))
-		for _, h := range doc.Words {
-			row = append(row, feature{h >> (32 - bits), wordScale})
+		wordScale, conceptScale, charScale := float32(words*model.ViewScale(len(doc.Words))), float32(concepts*model.ViewScale(len(doc.Concepts))), float32(model.ViewScale(len(grams)))
+		if words != 0 {
+			for _, h := range doc.Words {
+				row = append(row, feature{h >> (32 - bits), wordScale})
+			}
 		}
-		for _, h := range doc.Concepts {
-			row = append(row, feature{h >> (32 - bits), conceptScale})
+		if concepts != 0 {
+			for _, h := range doc.Concepts {
+				row = append(row, feature{h >> (32 - bits), conceptScale})
+			}
 		}
 		for _, h := range grams {
 			row = append(row, feature{h >> (32 - bits), charScale})

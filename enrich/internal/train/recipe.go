@@ -21,15 +21,20 @@ import (
 // Names of the heads in the artefact.
 const (
 	HeadSentiment = "sentiment"
-	HeadLanguage  = "language"
-	HeadRisk      = "risk"
-	HeadReply     = "needs_reply"
-	HeadToxic     = "toxicity"
-	HeadFunction  = "content_function"
+	// HeadBest is sentiment with the help of the networks.
+	HeadBest     = "sentiment_best"
+	HeadLanguage = "language"
+	HeadRisk     = "risk"
+	HeadReply    = "needs_reply"
+	HeadToxic    = "toxicity"
+	HeadFunction = "content_function"
 )
 
 // Languages are the labels of the language head.
 var Languages = []string{"id", "en", "jv", "su", "min", "bew", "ban", "bjn", "ace", "bug", "mad", "nij", "bbc"}
+
+// sentimentLabels are the labels of the heads of sentiment, and of the networks.
+var sentimentLabels = []string{corpus.Negative, corpus.Neutral, corpus.Positive}
 
 // Functions are the labels of the content-function head.
 var Functions = []string{"informative", "educative", "entertaining", "mixed", "other"}
@@ -72,9 +77,9 @@ type spaceSpec struct {
 	c    float64
 	// bayes is the share of the fit with naive-Bayes weighting in the blend.
 	bayes float64
-	// concepts is how much the view by concepts counts beside the others.
-	concepts float64
-	heads    []headSpec
+	// words and concepts are how much these views count beside that by characters.
+	words, concepts float64
+	heads           []headSpec
 }
 
 func one(*corpus.Example) float64 { return 1 }
@@ -112,7 +117,7 @@ func sentimentColumn(label string) column {
 	}}
 }
 
-// streamWeight makes calibration believe the texts that are most like a help account's stream, mostly neutral, more than reviews.
+// streamWeight makes calibration and the networks believe the texts that are most like a help account's stream, mostly neutral, more than reviews.
 func streamWeight(e *corpus.Example) float64 {
 	if e.HasRisk {
 		return 3
@@ -129,7 +134,8 @@ func languageWeight(e *corpus.Example) float64 {
 }
 
 func spaces(table *risk.Table) []spaceSpec {
-	sentiment := headSpec{name: HeadSentiment, kind: model.Softmax, labels: []string{corpus.Negative, corpus.Neutral, corpus.Positive},
+	// Of three classes none is below a third: under two fifths the head knows next to nothing, and abstains.
+	sentiment := headSpec{name: HeadSentiment, kind: model.Softmax, threshold: 0.4, labels: sentimentLabels,
 		calibrate: func(e *corpus.Example) bool { return !e.NoNeutral }, calibration: streamWeight, fallback: corpus.Neutral}
 	for _, l := range sentiment.labels {
 		sentiment.columns = append(sentiment.columns, sentimentColumn(l))
@@ -175,9 +181,10 @@ func spaces(table *risk.Table) []spaceSpec {
 		}})
 	}
 	return []spaceSpec{
-		{name: "sentiment", bits: 18, c: 0.3, bayes: 0.5, concepts: 0.25, heads: []headSpec{sentiment}},
+		{name: "sentiment", bits: 18, c: 0.3, bayes: 0.5, words: 1, concepts: 0.25, heads: []headSpec{sentiment}},
+		// A language shows in its letters; words would cost a third of the time of scoring and tell nothing more.
 		{name: "language", bits: 16, c: 1, bayes: 1, heads: []headSpec{language}},
-		{name: "message", bits: 16, c: 1, concepts: 1, heads: []headSpec{
+		{name: "message", bits: 16, c: 1, words: 1, concepts: 1, heads: []headSpec{
 			tags,
 			binary(HeadReply, func(e *corpus.Example) int8 {
 				if e.Outbound {
@@ -197,11 +204,14 @@ func spaces(table *risk.Table) []spaceSpec {
 }
 
 // ReadExamples reads everything that a shipped model learns from: the training sets below dir, the harmless background and the code book.
-// Texts that are near-copies of one that any evaluation file holds are left out, and counted.
+// Texts that are near-copies of one that any evaluation file or held-out family holds are left out, and counted.
 func ReadExamples(dir string, book *corpus.CodeBook, seed uint64, log *slog.Logger) ([]corpus.Example, error) {
 	evaluation, err := EvaluationTexts(dir)
 	if err != nil {
 		return nil, err
+	}
+	for _, e := range book.HeldOut(seed) {
+		evaluation = append(evaluation, e.Text)
 	}
 	near := corpus.NewNearCopies(evaluation)
 	var out []corpus.Example
@@ -282,13 +292,26 @@ func Train(examples []corpus.Example, table *risk.Table, o Options) (*model.Mode
 		return nil, err
 	}
 	m := &model.Model{Header: model.Header{Seq: o.Seq, Features: text.Version, Seed: o.Seed}}
+	var sentiment headSpec
+	var unseen *unseenScores
+	nets := make(chan *trainedNetworks, 1)
+	go func() { nets <- trainNetworks(analyzer, examples, o) }()
 	for at, spec := range spaces(table) {
 		if o.Bits > 0 {
 			spec.bits = o.Bits
 		}
-		if err := trainSpace(m, at, spec, analyzer, examples, o); err != nil {
+		scores, err := trainSpace(m, at, spec, analyzer, examples, o)
+		if err != nil {
 			return nil, err
 		}
+		for _, h := range spec.heads {
+			if h.name == HeadSentiment {
+				sentiment, unseen = h, scores
+			}
+		}
+	}
+	if err := addNetworks(m, sentiment, unseen, <-nets, o); err != nil {
+		return nil, err
 	}
 	encoded, err := m.Encode()
 	if err != nil {
@@ -299,7 +322,13 @@ func Train(examples []corpus.Example, table *risk.Table, o Options) (*model.Mode
 	return m, nil
 }
 
-func trainSpace(m *model.Model, at int, spec spaceSpec, analyzer *text.Analyzer, all []corpus.Example, o Options) error {
+// unseenScores are the scores that columns gave to texts which they had not seen: columns x examples.
+type unseenScores struct {
+	examples []*corpus.Example
+	columns  [][]float64
+}
+
+func trainSpace(m *model.Model, at int, spec spaceSpec, analyzer *text.Analyzer, all []corpus.Example, o Options) (*unseenScores, error) {
 	var columns []column
 	for _, h := range spec.heads {
 		columns = append(columns, h.columns...)
@@ -315,9 +344,9 @@ func trainSpace(m *model.Model, at int, spec spaceSpec, analyzer *text.Analyzer,
 		}
 	}
 	if len(examples) == 0 {
-		return fmt.Errorf("training: no example teaches the space %q", spec.name)
+		return nil, fmt.Errorf("training: no example teaches the space %q", spec.name)
 	}
-	x := newMatrix(analyzer, texts, spec.bits, spec.concepts)
+	x := newMatrix(analyzer, texts, spec.bits, spec.words, spec.concepts)
 	foldOf := make([]int, len(examples))
 	for i, e := range examples {
 		foldOf[i] = fold(e.Group)
@@ -339,7 +368,7 @@ func trainSpace(m *model.Model, at int, spec spaceSpec, analyzer *text.Analyzer,
 	close(work)
 	wait.Wait()
 
-	table := model.Space{SpaceHeader: model.SpaceHeader{Name: spec.name, Bits: spec.bits, Columns: len(columns), ConceptScale: spec.concepts}}
+	table := model.Space{SpaceHeader: model.SpaceHeader{Name: spec.name, Bits: spec.bits, Columns: len(columns), WordScale: spec.words, ConceptScale: spec.concepts}}
 	quantise(&table, weights, biases)
 	m.Spaces = append(m.Spaces, table.SpaceHeader)
 	m.Tables = append(m.Tables, table)
@@ -353,7 +382,7 @@ func trainSpace(m *model.Model, at int, spec spaceSpec, analyzer *text.Analyzer,
 			o.Log.Info("trained head", "head", h.name, "labels", len(h.labels), "texts", len(examples))
 		}
 	}
-	return nil
+	return &unseenScores{examples, outOfFold}, nil
 }
 
 // trainColumn fits one column on everything, and once per fold without it, for the scores of texts that the column has not seen.

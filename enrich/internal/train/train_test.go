@@ -72,8 +72,9 @@ func TestNothingToLearnFrom(t *testing.T) {
 	}
 }
 
-// TestNoTrainingTextIsInAnEvaluationFile holds that no number comes from data which its model saw.
-func TestNoTrainingTextIsInAnEvaluationFile(t *testing.T) {
+// dataFolder returns the folder of the data sets, which are not part of the project.
+func dataFolder(t testing.TB) string {
+	t.Helper()
 	dir := os.Getenv("DWIARAH_SHARED_DATA")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "..", "..", "shared", "data")
@@ -81,6 +82,62 @@ func TestNoTrainingTextIsInAnEvaluationFile(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "sentiment")); err != nil {
 		t.Skipf("the data sets are not at hand: set DWIARAH_SHARED_DATA to their folder (%v)", err)
 	}
+	return dir
+}
+
+// copies returns the evaluation texts that are near-copies of a training text.
+func copies(trained, evaluation []string) []string {
+	near := corpus.NewNearCopies(trained)
+	var out []string
+	for _, s := range evaluation {
+		if near.Copied(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func TestAPlantedCopyIsFound(t *testing.T) {
+	trained := []string{"Antrean di loket tiga lama sekali, dua jam menunggu tanpa kabar"}
+	for _, s := range []string{trained[0], "@min antrean di loket tiga LAMA sekali!! dua jam nunggu tanpa kabar https://contoh.id"} {
+		if len(copies(trained, []string{"Jam buka layanan hari Sabtu pukul berapa ya, mohon informasinya", s})) != 1 {
+			t.Errorf("a copy was not found: %q", s)
+		}
+	}
+}
+
+// TestEveryLabelledFileTrainsOrMeasures keeps a file that is added to the data folder from being neither, or both.
+func TestEveryLabelledFileTrainsOrMeasures(t *testing.T) {
+	dir := dataFolder(t)
+	uses := map[string]int{corpus.HateSet: 1}
+	for _, s := range append(corpus.TrainingSets(), corpus.ValidationSets()...) {
+		uses[s.Name]++
+	}
+	found := 0
+	for _, pattern := range []string{"sentiment/*.csv", "sentiment/*/*.csv", "mentions/*.csv", "risk/*.csv"} {
+		paths, err := filepath.Glob(filepath.Join(dir, filepath.FromSlash(pattern)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			found++
+			name, err := filepath.Rel(dir, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := uses[filepath.ToSlash(name)]; n != 1 {
+				t.Errorf("%s is used %d times, want once: to train or to measure", name, n)
+			}
+		}
+	}
+	if found != len(uses) {
+		t.Errorf("%d files found, %d are named", found, len(uses))
+	}
+}
+
+// TestNoTrainingTextIsInAnEvaluationFile holds that no number comes from data which its model saw.
+func TestNoTrainingTextIsInAnEvaluationFile(t *testing.T) {
+	dir := dataFolder(t)
 	if testing.Short() {
 		t.Skip("comparing all training texts with all evaluation texts takes some seconds")
 	}
@@ -101,10 +158,10 @@ func TestNoTrainingTextIsInAnEvaluationFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	near := corpus.NewNearCopies(trained)
-	for _, s := range evaluation {
-		if near.Copied(s) {
-			t.Errorf("an evaluation text is a near-copy of a training text: %.80q", s)
-		}
+	for _, e := range book.HeldOut(1) {
+		evaluation = append(evaluation, e.Text)
+	}
+	for _, s := range copies(trained, evaluation) {
+		t.Errorf("an evaluation text is a near-copy of a training text: %.80q", s)
 	}
 }
