@@ -2,12 +2,14 @@ package ingest
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/bluesky"
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon"
+	"github.com/dwiarah/dwiarah/ingest/internal/meta"
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/x"
@@ -21,10 +23,13 @@ import (
 // platforms are the live sources, by platform. A new one is a line here.
 func platforms() map[string]source.Platform {
 	return map[string]source.Platform{
-		schemas.PlatformBluesky:  bluesky.Platform(),
-		schemas.PlatformMastodon: mastodon.Platform(),
-		schemas.PlatformX:        x.Platform(),
-		schemas.PlatformYouTube:  youtube.Platform(),
+		schemas.PlatformBluesky:   bluesky.Platform(),
+		schemas.PlatformFacebook:  meta.Facebook(),
+		schemas.PlatformInstagram: meta.Instagram(),
+		schemas.PlatformMastodon:  mastodon.Platform(),
+		schemas.PlatformThreads:   meta.Threads(),
+		schemas.PlatformX:         x.Platform(),
+		schemas.PlatformYouTube:   youtube.Platform(),
 	}
 }
 
@@ -39,12 +44,27 @@ type Config struct {
 	// StateDir holds cursors and the positions of imports.
 	StateDir string `koanf:"state_dir"`
 	// Sources are polled, each on its schedule.
-	Sources   []Source         `koanf:"sources"`
+	Sources []Source `koanf:"sources"`
+	// Webhook takes what platforms deliver.
+	Webhook   WebhookConfig    `koanf:"webhook"`
 	Telemetry telemetry.Config `koanf:"telemetry"`
 }
 
 // Source configures one account's live source.
 type Source source.Config
+
+// WebhookConfig says where deliveries are taken: /webhook/facebook, /webhook/instagram, /webhook/threads.
+type WebhookConfig struct {
+	// Listen is host:port, without TLS: whatever ends it stands before. Empty takes none.
+	Listen string `koanf:"listen"`
+}
+
+// Validate reports every bad value.
+func (c WebhookConfig) Validate(report config.Report) {
+	if _, _, err := net.SplitHostPort(c.Listen); c.Listen != "" && err != nil {
+		report("listen", c.Listen, "host:port, as 127.0.0.1:9180, or empty to take no deliveries")
+	}
+}
 
 // DefaultConfig returns the defaults: everything on this machine, no source.
 func DefaultConfig() Config {

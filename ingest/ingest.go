@@ -10,11 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dwiarah/dwiarah/ingest/internal/budget"
 	"github.com/dwiarah/dwiarah/ingest/internal/identity"
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
 	"github.com/dwiarah/dwiarah/ingest/internal/recheck"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
+	"github.com/dwiarah/dwiarah/ingest/internal/webhook"
 	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
@@ -28,6 +31,7 @@ type Ingest struct {
 	feeds    []poll.Feed
 	producer *kafka.Producer
 	poller   *poll.Poller
+	webhook  *webhook.Service // nil where none are taken
 }
 
 const (
@@ -69,7 +73,28 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Ingest, error) {
 		Feeds: in.feeds, Converter: identity.New(ring, directory), Producer: in.producer, StateDir: in.cursorDir(), Log: tel.Log, Now: time.Now,
 		Metrics: tel.Registry, Jitter: jitter, Progress: func(connector string) { signs[connector].Advance() },
 	})
+	if cfg.Webhook.Listen != "" {
+		if in.webhook, err = in.receive(tel); err != nil {
+			return nil, errors.Join(err, in.producer.Close())
+		}
+	}
 	return in, nil
+}
+
+// receive builds what takes deliveries, for every source that can.
+func (in *Ingest) receive(tel *telemetry.Telemetry) (*webhook.Service, error) {
+	var targets []webhook.Target
+	for _, f := range in.feeds {
+		if r, can := f.Source.(source.Receiver); can {
+			targets = append(targets, webhook.Target{
+				Connector: f.Source.Connector(), Platform: f.Platform, Receiver: r,
+				Deliver: func(ctx context.Context, body []byte) error { return in.poller.Receive(ctx, f, body) },
+			})
+		}
+	}
+	return webhook.New(webhook.Config{
+		Listen: in.cfg.Webhook.Listen, Dir: filepath.Join(in.cfg.StateDir, "deliveries"), Targets: targets, Log: tel.Log, Metrics: tel.Registry, Now: time.Now,
+	})
 }
 
 func (in *Ingest) cursorDir() string { return cursorDir(in.cfg) }
@@ -178,7 +203,12 @@ func (in *Ingest) Run(ctx context.Context) error {
 	if len(in.feeds) == 0 {
 		in.log.Info("no source is configured; nothing is polled")
 	}
-	return errors.Join(in.poller.Run(ctx), in.producer.Close())
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return in.poller.Run(ctx) })
+	if in.webhook != nil {
+		parts.Go(func() error { return in.webhook.Run(ctx) })
+	}
+	return errors.Join(parts.Wait(), in.producer.Close())
 }
 
 // Close releases what New opened, for an Ingest that is not run.

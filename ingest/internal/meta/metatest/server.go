@@ -1,0 +1,231 @@
+// Package metatest is a server that speaks as much of Meta's Graph API as the sources read, over a world of conversations, for tests.
+package metatest
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
+)
+
+// What the server takes, and whom it belongs to.
+const (
+	Token     = "token-of-the-test"
+	AppSecret = "secret-of-the-test"
+	Verify    = "verify-of-the-test"
+	AccountID = "100"
+)
+
+// Server speaks one of the platforms over a world: a citizen's post that answers none mentions the account, and every answer stands below its root.
+// Its fields are set before it is called, or under the world's lock.
+type Server struct {
+	World    *sourcetest.World
+	Platform string // facebook, instagram or threads
+	// Hidden are comments that the account has hidden.
+	Hidden map[string]bool
+	// Proof asks for the proof of the app's secret.
+	Proof bool
+	// Calls counts calls by their last part.
+	Calls map[string]int
+}
+
+// AuthorID is the id of an author.
+func (s *Server) AuthorID(author string) string {
+	if author == s.World.Official {
+		return AccountID
+	}
+	return "90" + strings.TrimPrefix(author, "warga")
+}
+
+func (s *Server) node(p sourcetest.Post) map[string]any {
+	at := p.Created.UTC().Format("2006-01-02T15:04:05-0700")
+	below := len(s.World.By(func(q sourcetest.Post) bool { return q.Root == p.ID }))
+	out := map[string]any{"id": p.ID}
+	switch s.Platform {
+	case "facebook":
+		out["message"], out["created_time"], out["from"], out["is_hidden"] = p.Text, at, map[string]any{"id": s.AuthorID(p.Author), "name": "Nama Orang"}, s.Hidden[p.ID]
+		if p.Root == "" {
+			out["comments"] = map[string]any{"data": []any{}, "summary": map[string]any{"total_count": below}}
+			out["permalink_url"] = "https://facebook.example/" + p.ID
+		} else if p.Parent != p.Root {
+			out["parent"] = map[string]any{"id": p.Parent}
+		}
+	case "instagram":
+		out["timestamp"], out["username"], out["like_count"], out["hidden"] = at, p.Author, 4, s.Hidden[p.ID]
+		if p.Root == "" {
+			out["caption"], out["comments_count"], out["permalink"] = p.Text, below, "https://instagram.example/p/"+p.ID
+			break
+		}
+		out["text"], out["from"] = p.Text, map[string]any{"id": s.AuthorID(p.Author), "username": p.Author}
+		if p.Parent != p.Root {
+			out["parent_id"] = p.Parent
+		}
+		var inside []any
+		for _, q := range s.World.By(func(q sourcetest.Post) bool { return q.Parent == p.ID && p.Parent == p.Root }) {
+			inside = append(inside, s.node(q))
+		}
+		if inside != nil {
+			out["replies"] = map[string]any{"data": inside}
+		}
+	case "threads":
+		out["text"], out["timestamp"], out["username"], out["has_replies"], out["permalink"] = p.Text, at, p.Author, below > 0, "https://threads.example/"+p.ID
+		if p.Root != "" {
+			out["root_post"], out["replied_to"], out["is_reply"] = map[string]any{"id": p.Root}, map[string]any{"id": p.Parent}, true
+		}
+	}
+	return out
+}
+
+// ServeHTTP answers a call.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if r.Header.Get("Authorization") != "Bearer "+Token || q.Has("access_token") {
+		Problem(w, 190, 0)
+		return
+	}
+	mac := hmac.New(sha256.New, []byte(AppSecret))
+	mac.Write([]byte(Token))
+	if s.Proof && q.Get("appsecret_proof") != hex.EncodeToString(mac.Sum(nil)) {
+		Problem(w, 100, 0)
+		return
+	}
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	s.World.Lock()
+	defer s.World.Unlock()
+	if s.Calls == nil {
+		s.Calls = map[string]int{}
+	}
+	id := parts[0]
+	if id == AccountID || id == "me" {
+		if len(parts) == 1 {
+			s.account(w, q.Get("fields"))
+			return
+		}
+		s.Calls[parts[1]]++
+		official := func(p sourcetest.Post) bool { return p.Author == s.World.Official }
+		switch parts[1] {
+		case "published_posts", "media", "threads":
+			s.page(w, r, s.World.By(func(p sourcetest.Post) bool { return official(p) && p.Root == "" }))
+		case "tagged", "tags", "mentions":
+			s.page(w, r, s.World.By(func(p sourcetest.Post) bool { return !official(p) && p.Root == "" }))
+		case "replies":
+			s.page(w, r, s.World.By(func(p sourcetest.Post) bool { return official(p) && p.Root != "" }))
+		default:
+			Problem(w, 100, 0)
+		}
+		return
+	}
+	p := s.World.Find(id)
+	switch {
+	case p == nil || s.World.Protected[p.Author] || s.World.Gone[p.Author]:
+		Problem(w, 100, 33)
+	case len(parts) == 1:
+		s.Calls["node"]++
+		answer(w, s.node(*p))
+	case s.Platform == "threads" && p.Author != s.World.Official:
+		Problem(w, 10, 0)
+	default:
+		s.Calls[parts[1]]++
+		nested := s.Platform == "instagram"
+		s.page(w, r, s.World.By(func(q sourcetest.Post) bool { return q.Root == id && (!nested || q.Parent == id) }))
+	}
+}
+
+func (s *Server) account(w http.ResponseWriter, fields string) {
+	if name, id, asked := asked(fields); asked {
+		p := s.World.Find(id)
+		if p == nil {
+			Problem(w, 100, 33)
+			return
+		}
+		answer(w, map[string]any{"id": AccountID, name: s.node(*p)})
+		return
+	}
+	answer(w, map[string]any{"id": AccountID, "username": s.World.Official, "followers_count": 1000, "media_count": 70})
+}
+
+// asked reads mentioned_comment.comment_id(ID){...}.
+func asked(fields string) (name, id string, ok bool) {
+	name, rest, ok := strings.Cut(fields, ".")
+	if !ok || !strings.HasPrefix(name, "mentioned_") {
+		return "", "", false
+	}
+	_, rest, _ = strings.Cut(rest, "(")
+	id, _, ok = strings.Cut(rest, ")")
+	return name, id, ok
+}
+
+func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []sourcetest.Post) {
+	q := r.URL.Query()
+	limit, err := strconv.Atoi(q.Get("limit"))
+	if err != nil || limit < 1 || limit > 100 {
+		Problem(w, 100, 0)
+		return
+	}
+	at := 0
+	if after := q.Get("after"); after != "" {
+		if at, err = strconv.Atoi(strings.TrimPrefix(after, "after")); err != nil {
+			Problem(w, 100, 0)
+			return
+		}
+	}
+	page, next := s.World.Cut(feed, at, limit)
+	if at >= len(feed) && at > 0 {
+		page, next = nil, -1
+	}
+	data := []any{}
+	for _, p := range page {
+		data = append(data, s.node(p))
+	}
+	out := map[string]any{"data": data}
+	if len(page) > 0 {
+		after := "after" + strconv.Itoa(len(feed))
+		paging := map[string]any{}
+		if next >= 0 {
+			after = "after" + strconv.Itoa(next)
+			if s.Platform != "threads" {
+				paging["next"] = "https://graph.example/next"
+			}
+		}
+		paging["cursors"] = map[string]any{"before": "b", "after": after}
+		out["paging"] = paging
+	}
+	answer(w, out)
+}
+
+// Sign is the signature of a body.
+func Sign(body []byte) string {
+	mac := hmac.New(sha256.New, []byte(AppSecret))
+	mac.Write(body)
+	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// Limited answers as Meta does when calls are no longer taken for so many minutes.
+func Limited(w http.ResponseWriter, minutes int) {
+	w.Header().Set("X-Business-Use-Case-Usage", fmt.Sprintf(`{"100":[{"type":"pages","call_count":100,"total_cputime":20,"total_time":20,"estimated_time_to_regain_access":%d}]}`, minutes))
+	Problem(w, 80001, 0)
+}
+
+// Problem answers with an error as the Graph API writes one.
+func Problem(w http.ResponseWriter, code, sub int) {
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	status := http.StatusBadRequest
+	if code == 190 {
+		status = http.StatusUnauthorized
+	}
+	w.WriteHeader(status)
+	// A client that has gone away is not the server's concern.
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": "a message of the platform", "type": "OAuthException", "code": code, "error_subcode": sub, "fbtrace_id": "trace"}})
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	w.Header().Set("X-App-Usage", `{"call_count":3,"total_time":2,"total_cputime":1}`)
+	_ = json.NewEncoder(w).Encode(v)
+}
