@@ -12,6 +12,7 @@ import (
 	"github.com/dwiarah/dwiarah/ingest/internal/meta"
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
+	"github.com/dwiarah/dwiarah/ingest/internal/telegram"
 	"github.com/dwiarah/dwiarah/ingest/internal/x"
 	"github.com/dwiarah/dwiarah/ingest/internal/youtube"
 	"github.com/dwiarah/dwiarah/schemas"
@@ -27,6 +28,7 @@ func platforms() map[string]source.Platform {
 		schemas.PlatformFacebook:  meta.Facebook(),
 		schemas.PlatformInstagram: meta.Instagram(),
 		schemas.PlatformMastodon:  mastodon.Platform(),
+		schemas.PlatformTelegram:  telegram.Platform(),
 		schemas.PlatformThreads:   meta.Threads(),
 		schemas.PlatformX:         x.Platform(),
 		schemas.PlatformYouTube:   youtube.Platform(),
