@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/bluesky"
+	"github.com/dwiarah/dwiarah/ingest/internal/jetstream"
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon"
 	"github.com/dwiarah/dwiarah/ingest/internal/meta"
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
@@ -32,6 +33,7 @@ func platforms() map[string]source.Platform {
 		schemas.PlatformThreads:   meta.Threads(),
 		schemas.PlatformX:         x.Platform(),
 		schemas.PlatformYouTube:   youtube.Platform(),
+		jetstream.Name:            jetstream.Platform(),
 	}
 }
 

@@ -130,3 +130,19 @@ func webURL(uri string) string {
 	did, _, key := SplitURI(uri)
 	return "https://bsky.app/profile/" + did + "/post/" + key
 }
+
+// Item turns a record that came without its counts into an item of a source that reads for all accounts.
+func (a *API) Item(uri string, record []byte, indexed time.Time, original []byte) source.Item {
+	did, _, _ := SplitURI(uri)
+	post, err := ParsePost(record)
+	if err != nil {
+		return source.Item{Err: &schemas.FieldError{Reason: schemas.DeadInvalidField, Key: "post", Allowed: err.Error()}, Original: append([]byte(nil), original...)}
+	}
+	now := a.now().UTC()
+	m, root := post.Message(Seen{URI: uri, Indexed: indexed, Now: now, Author: a.Author})
+	if m.Kind == schemas.KindMention && a.Official(did) {
+		m.Kind = schemas.KindPost
+	}
+	m.URL = webURL(uri)
+	return checked(m, root, append([]byte(nil), original...), now)
+}

@@ -266,6 +266,8 @@ func Follow(ctx context.Context, s Stream, every time.Duration, do func(Frame) e
 				return err
 			}
 			asked = time.Time{}
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }
