@@ -103,6 +103,14 @@ type Point struct {
 	Negative    *float64  `ch:"negative_share"`
 }
 
+// CurvePoint is a row of curve_wait: the share still without an answer T seconds after asking.
+type CurvePoint struct {
+	T        float64  `ch:"t_s"`
+	Survival float64  `ch:"survival"`
+	Lo       *float64 `ch:"lo"`
+	Hi       *float64 `ch:"hi"`
+}
+
 // Waiting is an open request; nothing in it names a person.
 type Waiting struct {
 	Platform string    `ch:"platform"`
@@ -224,6 +232,7 @@ type detailData struct {
 	Risks     []Risk
 	Hidden    int // tags with fewer than minAuthors authors
 	Waiting   []Waiting
+	Curve     template.HTML
 	Volume    template.HTML
 	Rates     template.HTML
 }
@@ -257,6 +266,13 @@ SELECT platform, asked_at, wait_s FROM requests
 WHERE institution = {institution:String} AND outcome = 'open' AND asked_at >= {from:DateTime64(3, 'UTC')} AND asked_at < {to:DateTime64(3, 'UTC')}
 ORDER BY wait_s DESC, request_id LIMIT 10`, args...); err != nil {
 		return d, fmt.Errorf("reading the open requests: %w", err)
+	}
+	var curve []CurvePoint
+	if err = conn.Select(ctx, &curve, `SELECT t_s, survival, lo, hi FROM curve_wait(`+arg+`) ORDER BY t_s`, args...); err != nil {
+		return d, fmt.Errorf("reading the curve of the wait: %w", err)
+	}
+	if d.Curve, err = curveChart(curve); err != nil {
+		return d, err
 	}
 	var points []Point
 	if err = conn.Select(ctx, &points, `SELECT bucket, inbound, replies, answered_24h, negative_share FROM series_engagement(`+arg+`, step_s=86400) ORDER BY bucket`, args...); err != nil {

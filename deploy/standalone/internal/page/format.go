@@ -82,13 +82,13 @@ func dayAfter(t time.Time) string {
 	return t.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1).Format(time.DateOnly)
 }
 
-// volumeChart draws what came in against what was answered, a bar pair a day.
+// volumeChart draws what came in against what was answered, by day.
 func volumeChart(in Institution, points []Point) (template.HTML, error) {
 	inbound, replies := make([]float64, len(points)), make([]float64, len(points))
 	for i, p := range points {
 		inbound[i], replies[i] = float64(p.Inbound), float64(p.Replies)
 	}
-	return chart(in, points, [][]float64{inbound, replies}, []string{"addressed to the institution", "human replies"}, charts.ValueAxisOption{})
+	return chart(days(in, points), []line{{"addressed to the institution", accent, inbound}, {"human replies", warm, replies}}, charts.ValueAxisOption{}, 7, 4)
 }
 
 // ratesChart draws shares of a day in percent; a day without a value is a gap, not a 0.
@@ -97,8 +97,41 @@ func ratesChart(in Institution, points []Point) (template.HTML, error) {
 	for i, p := range points {
 		answered[i], negative[i] = orGap(p.Answered24h), orGap(p.Negative)
 	}
-	return chart(in, points, [][]float64{answered, negative}, []string{"answered within 24 h, %", "negative, % (raw)"}, charts.ValueAxisOption{Max: charts.Ptr(100.0), Unit: 25, LabelCount: 5})
+	return chart(days(in, points), []line{{"answered within 24 h, %", accent, answered}, {"negative, % (raw)", warm, negative}}, percents, 7, 4)
 }
+
+// curveDays is how far the curve of the wait is drawn; the ranking metric looks as far.
+const curveDays = 7
+
+// curveChart draws who still waits, by hour since asking, the unanswered included. The curve is a step function: each value holds until the next one, and
+// beyond the last it is unknown.
+func curveChart(curve []CurvePoint) (template.HTML, error) {
+	const hours = curveDays*24 + 1
+	var labels []string
+	var waiting, lo, hi []float64
+	at := 0
+	for h := range hours {
+		for at+1 < len(curve) && curve[at+1].T <= float64(h)*3600 {
+			at++
+		}
+		labels = append(labels, fmt.Sprintf("%d d", h/24))
+		if len(curve) == 0 || float64(h)*3600 > curve[len(curve)-1].T {
+			waiting, lo, hi = append(waiting, orGap(nil)), append(lo, orGap(nil)), append(hi, orGap(nil))
+			continue
+		}
+		waiting, lo, hi = append(waiting, 100*curve[at].Survival), append(lo, orGap(curve[at].Lo)), append(hi, orGap(curve[at].Hi))
+	}
+	if len(curve) == 0 {
+		return "", nil
+	}
+	return chart(labels, []line{{"still without an answer, %", accent, waiting}, {"95 % interval", pale, lo}, {"", pale, hi}}, percents, curveDays+1, curveDays+1)
+}
+
+// Colours of the charts, as in the style sheet.
+const accent, warm, pale = "#0f766e", "#c2410c", "#a9c9c5"
+
+// percents is an axis from 0 to 100.
+var percents = charts.ValueAxisOption{Max: charts.Ptr(100.0), Unit: 25, LabelCount: 5}
 
 func orGap(share *float64) float64 {
 	if share == nil {
@@ -107,34 +140,50 @@ func orGap(share *float64) float64 {
 	return 100 * *share
 }
 
-// chart draws lines by day, once for a desk and once for a phone, where the letters of the first would be unreadable; the style sheet shows one of them.
-func chart(in Institution, points []Point, series [][]float64, names []string, axis charts.ValueAxisOption) (template.HTML, error) {
-	if len(points) == 0 {
-		return "", nil
-	}
+func days(in Institution, points []Point) []string {
 	labels := make([]string, len(points))
 	for i, p := range points {
 		labels[i] = p.Bucket.In(in.location()).Format("2 Jan")
 	}
+	return labels
+}
+
+// line is one line of a chart; without a name it is not in the key.
+type line struct {
+	name, color string
+	values      []float64
+}
+
+// chart draws lines, once for a desk and once for a phone, where the letters of the first would be unreadable; the style sheet shows one of them. wide and
+// narrow are how many of the labels are written.
+func chart(labels []string, lines []line, axis charts.ValueAxisOption, wide, narrow int) (template.HTML, error) {
+	if len(labels) == 0 {
+		return "", nil
+	}
 	axis.Min = charts.Ptr(0.0)
-	colors := []string{"#0f766e", "#c2410c"}
 	var out strings.Builder
 	out.WriteString(`<p class="key small">`)
-	for i, name := range names {
-		fmt.Fprintf(&out, `<span><i style="background:%s"></i>%s</span> `, colors[i], template.HTMLEscapeString(name))
+	var data [][]float64
+	var colors []charts.Color
+	for _, l := range lines {
+		data, colors = append(data, l.values), append(colors, charts.ColorFromHex(l.color))
+		if l.name != "" {
+			fmt.Fprintf(&out, `<span><i style="background:%s"></i>%s</span> `, l.color, template.HTMLEscapeString(l.name))
+		}
 	}
 	out.WriteString("</p>")
 	for _, size := range []struct {
 		class                 string
 		width, height, labels int
-	}{{"wide", 900, 280, 7}, {"narrow", 420, 260, 4}} {
-		opt := charts.NewLineChartOptionWithData(series)
+	}{{"wide", 900, 280, wide}, {"narrow", 420, 260, narrow}} {
+		opt := charts.NewLineChartOptionWithData(data)
 		opt.XAxis.Labels, opt.XAxis.LabelCount = labels, size.labels
+		opt.XAxis.BoundaryGap = charts.Ptr(false) // a label stands under its point
 		opt.YAxis[0] = axis
 		opt.Legend.Show = charts.Ptr(false) // the library measures names in another font than the browser's
 		opt.LineStrokeWidth = 2
 		opt.Symbol = charts.Symbol{Shape: charts.SymbolNone}
-		opt.Theme = charts.GetTheme(charts.ThemeLight).WithSeriesColors([]charts.Color{charts.ColorFromHex(colors[0]), charts.ColorFromHex(colors[1])})
+		opt.Theme = charts.GetTheme(charts.ThemeLight).WithSeriesColors(colors)
 		p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: size.width, Height: size.height})
 		if err := p.LineChart(opt); err != nil {
 			return "", fmt.Errorf("drawing a chart: %w", err)

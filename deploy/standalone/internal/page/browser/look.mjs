@@ -35,7 +35,7 @@ for (const [name, width] of [['wide', 1280], ['narrow', 390]]) {
 
   await page.locator('section.card h3 a').first().click();
   await page.waitForURL('**/institutions/**');
-  check(await page.locator('.chart svg:visible').count() === 2, `${name}: two charts, of the size that fits`);
+  check(await page.locator('.chart svg:visible').count() === 3, `${name}: three charts, of the size that fits`);
   await look('institution');
   await page.locator('nav.periods a', { hasText: '90 days' }).click();
   check(await page.locator('nav.periods a[aria-current]').innerText() === '90 days', `${name}: the period that was chosen`);
