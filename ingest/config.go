@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/bluesky"
+	"github.com/dwiarah/dwiarah/ingest/internal/feed"
 	"github.com/dwiarah/dwiarah/ingest/internal/jetstream"
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon"
 	"github.com/dwiarah/dwiarah/ingest/internal/meta"
@@ -31,6 +32,7 @@ func platforms() map[string]source.Platform {
 		schemas.PlatformMastodon:  mastodon.Platform(),
 		schemas.PlatformTelegram:  telegram.Platform(),
 		schemas.PlatformThreads:   meta.Threads(),
+		schemas.PlatformWeb:       feed.Platform(),
 		schemas.PlatformX:         x.Platform(),
 		schemas.PlatformYouTube:   youtube.Platform(),
 		jetstream.Name:            jetstream.Platform(),

@@ -188,8 +188,12 @@ func (b *builder) feed(cfg source.Config) (poll.Feed, error) {
 	if err != nil {
 		return f, err
 	}
+	within := time.Duration(0)
+	if r, ok := f.Source.(source.Rechecker); ok {
+		within = r.Rechecks().Within
+	}
 	f.Book, err = recheck.Open(recheck.Config{
-		Path: filepath.Join(b.cfg.StateDir, "known", poll.FileName(f.Source.Connector())+".jsonl"), Keep: cfg.Recheck.Std(), Limit: limit, Now: time.Now,
+		Path: filepath.Join(b.cfg.StateDir, "known", poll.FileName(f.Source.Connector())+".jsonl"), Keep: cfg.Recheck.Std(), Limit: limit, Within: within, Now: time.Now,
 	})
 	if err == nil {
 		library.Add(f.Book)

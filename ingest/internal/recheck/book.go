@@ -48,7 +48,9 @@ type Config struct {
 	// Keep is how old a message becomes before it is forgotten, Limit how many are kept: beyond it the oldest are forgotten.
 	Keep  time.Duration
 	Limit int
-	Now   func() time.Time
+	// Within is how long after one re-read every message is read again at the latest; 0 leaves it to the steps and the sample.
+	Within time.Duration
+	Now    func() time.Time
 }
 
 // Book holds a connector's known messages. Its file is a log of changes that is written anew when most of it is outdated: a crash leaves at worst a last line
@@ -222,7 +224,7 @@ func (b *Book) Add(m *schemas.Message) {
 	if old := b.entries[m.MessageID]; old != nil {
 		e.Known.RepliesRead, e.Busy, e.Hidden = old.Known.RepliesRead, old.Busy, old.Hidden
 	}
-	e.Due = next(e, now)
+	e.Due = b.next(e, now)
 	b.put(e)
 	b.trim(now)
 }
@@ -262,7 +264,7 @@ func (b *Book) ForgetAuthor(id string) {
 }
 
 // next is when an entry is read again after now.
-func next(e *entry, now time.Time) time.Time {
+func (b *Book) next(e *entry, now time.Time) time.Time {
 	due := scheduled(e.Known.Message.MessageID, e.Known.Message.CreatedAt, now)
 	sooner := func(after time.Duration) {
 		if at := now.Add(after); at.Before(due) {
@@ -274,6 +276,9 @@ func next(e *entry, now time.Time) time.Time {
 	}
 	if e.Hidden {
 		sooner(hiddenEvery)
+	}
+	if b.cfg.Within > 0 {
+		sooner(b.cfg.Within)
 	}
 	return due
 }
@@ -390,7 +395,7 @@ func (b *Book) Apply(id string, f source.Finding) Outcome {
 	case source.Deleted:
 		out.Items = append(out.Items, e.deletion(orNow(f.At, now), now))
 	}
-	e.Due = next(e, now)
+	e.Due = b.next(e, now)
 	return out
 }
 

@@ -76,6 +76,34 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// Where a platform's terms want it, no message stays unread for longer, whatever the sample says.
+func TestWithin(t *testing.T) {
+	const within = 25 * 24 * time.Hour
+	now := start
+	b, err := recheck.Open(recheck.Config{Keep: 90 * 24 * time.Hour, Limit: 1000, Within: within, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 50
+	read := map[string]time.Time{}
+	for i := range n {
+		b.Add(message(fmt.Sprint(i), start))
+		read[fmt.Sprint(i)] = start
+	}
+	for hour := 1; hour < 89*24; hour++ {
+		now = start.Add(time.Duration(hour) * time.Hour)
+		for _, k := range b.Due(n, false) {
+			b.Apply(k.Message.MessageID, source.Finding{State: source.Present})
+			read[k.Message.MessageID] = now
+		}
+		for id, at := range read {
+			if now.Sub(at) > within {
+				t.Fatalf("message %s was last read %s ago", id, now.Sub(at))
+			}
+		}
+	}
+}
+
 func TestFindings(t *testing.T) {
 	s := open(t)
 	s.Add(message("1", start))

@@ -140,6 +140,8 @@ type Rechecks struct {
 	Batch int
 	// Spare tells that re-reads cost nothing but calls: then messages of the last day are read again when there is room, without being due.
 	Spare bool
+	// Within is how long after one re-read every message has to be read again, where the platform's terms want that; 0 where they do not.
+	Within time.Duration
 }
 
 // Known is what is kept of a message in order to see it change or go: who and when, no text and no address.

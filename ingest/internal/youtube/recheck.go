@@ -10,8 +10,10 @@ import (
 	"github.com/dwiarah/dwiarah/schemas"
 )
 
-// Rechecks says that a look-up takes fifty.
-func (s *Source) Rechecks() source.Rechecks { return source.Rechecks{Batch: perIDs} }
+// Rechecks says that a look-up takes fifty, and that everything is refreshed in time.
+func (s *Source) Rechecks() source.Rechecks {
+	return source.Rechecks{Batch: perIDs, Within: refreshDue}
+}
 
 // Recheck looks comments and videos up by their ids; what YouTube leaves out is missing.
 func (s *Source) Recheck(ctx context.Context, known []source.Known) ([]source.Finding, error) {
