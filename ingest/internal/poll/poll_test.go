@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 
 	"github.com/dwiarah/dwiarah/ingest/internal/identity"
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
+	"github.com/dwiarah/dwiarah/ingest/internal/recheck"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/topic"
 	"github.com/dwiarah/dwiarah/schemas"
@@ -30,6 +34,19 @@ type counter struct {
 	pages int
 	fail  error
 	now   time.Time
+	mu    sync.Mutex // of now, where a test moves the clock beside a poll
+}
+
+func (c *counter) clock() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *counter) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
 }
 
 func (c *counter) Connector() string { return "web:counter" }
@@ -65,6 +82,7 @@ type bench struct {
 	dir    string
 	source *counter
 	dirs   *institutions.Directory
+	feed   *poll.Feed // instead of one of the source
 }
 
 func newBench(t *testing.T) *bench {
@@ -86,10 +104,11 @@ func (b *bench) start() *broker.Broker {
 	return k
 }
 
-// poll polls once against a broker.
-func (b *bench) poll(ctx context.Context, addr string) error {
+// poller returns a poller of one feed before a broker.
+func (b *bench) poller(addr string) (*poll.Poller, poll.Feed) {
 	b.Helper()
-	ring, err := identitykey.Parse("identity 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\nauthor 1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n")
+	ring, err := identitykey.Parse("identity 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\nauthor 1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n" +
+		"author 2 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e20\n")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -98,16 +117,24 @@ func (b *bench) poll(ctx context.Context, addr string) error {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer producer.Close()
-	schedule, err := poll.ParseSchedule("@every 1h")
-	if err != nil {
+	b.Cleanup(func() { producer.Close() })
+	feed := poll.Feed{Source: b.source, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web"}
+	if b.feed != nil {
+		feed = *b.feed
+	}
+	if feed.Schedule, err = poll.ParseSchedule("@every 1m"); err != nil {
 		b.Fatal(err)
 	}
-	feed := poll.Feed{Source: b.source, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web", Schedule: schedule}
-	p := poll.New(poll.Config{
+	return poll.New(poll.Config{
 		Feeds: []poll.Feed{feed}, Converter: identity.New(ring, b.dirs), Producer: producer, StateDir: b.dir, Log: log,
-		Now: func() time.Time { return b.source.now }, Finish: 300 * time.Millisecond,
-	})
+		Now: b.source.clock, Finish: 300 * time.Millisecond,
+	}), feed
+}
+
+// poll polls once against a broker.
+func (b *bench) poll(ctx context.Context, addr string) error {
+	b.Helper()
+	p, feed := b.poller(addr)
 	return p.Poll(ctx, feed)
 }
 
@@ -127,7 +154,9 @@ func (b *bench) ledger(addr string) (all []*event.Coverage) {
 		if err := event.Decode(r.Headers[0].Value, r.Value, &l); err != nil {
 			return err
 		}
-		all = append(all, l.GetCoverage())
+		if c := l.GetCoverage(); c != nil {
+			all = append(all, c)
+		}
 		return nil
 	})
 	if err != nil {
@@ -195,5 +224,254 @@ func TestStretchesAndGaps(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("ledger\n got %q\nwant %q", got, want)
+	}
+}
+
+// TestCoverageToTheSecond: whatever goes wrong and when, each second is covered or a gap with its reason, as the outages that were injected say.
+func TestCoverageToTheSecond(t *testing.T) {
+	for seed := range uint64(3) {
+		b := newBench(t)
+		k := b.start()
+		p, feed := b.poller(k.Addr())
+		random := rand.New(rand.NewPCG(seed, 7))
+		begun := b.source.now
+		want := map[int64]string{} // by second: covered, or the reason of the gap
+		mark := func(from, until time.Time, what string) {
+			for s := from.Unix(); s < until.Unix(); s++ {
+				want[s] = what
+			}
+		}
+		lost := map[int64]string{} // seconds that stay a gap, whatever comes later
+		lastOK := begun
+		for range 60 {
+			b.source.move(time.Duration(20+random.IntN(80)) * time.Second)
+			now := b.source.now
+			reason := ""
+			if random.IntN(3) == 0 {
+				reason = []string{schemas.GapOutage, schemas.GapBudget, schemas.GapAuth, schemas.GapLimit, schemas.GapClamp}[random.IntN(5)]
+			}
+			b.source.fail, b.source.pages = nil, random.IntN(2)
+			if reason != "" {
+				b.source.fail = &source.Error{Gap: reason, Err: errors.New("injected")}
+			}
+			if err := p.Poll(t.Context(), feed); err != nil {
+				t.Fatal(err)
+			}
+			switch reason {
+			case "":
+				mark(begun, now, "covered")
+				lastOK = now
+			case schemas.GapClamp:
+				mark(lastOK, now, reason)
+				for s := lastOK.Unix(); s < now.Unix(); s++ {
+					lost[s] = reason
+				}
+				lastOK = now
+			default:
+				mark(lastOK, now, reason)
+			}
+			for s, what := range lost {
+				want[s] = what
+			}
+		}
+		// What the ledger says, the rows in their order: a complete stretch covers what was a gap.
+		got := map[int64]string{}
+		for _, c := range b.ledger(k.Addr()) {
+			what := c.Reason
+			if c.Status == schemas.CoverageComplete {
+				what = "covered"
+			}
+			for s := max(c.SinceMs/1000, begun.Unix()); s < c.UntilMs/1000; s++ {
+				got[s] = what
+			}
+		}
+		for s := begun.Unix(); s < b.source.now.Unix(); s++ {
+			if got[s] != want[s] {
+				t.Fatalf("seed %d: second %d is %q, want %q", seed, s-begun.Unix(), got[s], want[s])
+			}
+		}
+	}
+}
+
+// hanging is a platform that never answers.
+type hanging struct{ *counter }
+
+func (hanging) Poll(ctx context.Context, _ json.RawMessage, _ source.Emit) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// TestADeadConnectorShows: a source that was never read, and one whose poll hangs, are gaps within a period of their schedule.
+func TestADeadConnectorShows(t *testing.T) {
+	b := newBench(t)
+	k := b.start()
+	begun := b.source.now
+	b.feed = &poll.Feed{Source: hanging{b.source}, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web"}
+	p, feed := b.poller(k.Addr())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	begin := make(chan struct{})
+	go func() { close(begin); done <- p.Poll(ctx, feed) }()
+	<-begin
+	deadline := time.Now().Add(time.Minute)
+	for minutes := 0; len(b.ledger(k.Addr())) < 3 && time.Now().Before(deadline); minutes++ {
+		b.source.move(61 * time.Second)
+		if err := p.Watch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	all := b.ledger(k.Addr())
+	if len(all) != 3 {
+		t.Fatalf("ledger %v", all)
+	}
+	for i, c := range all {
+		if c.Status != schemas.CoverageGap || c.Reason != schemas.GapOutage || c.SinceMs < begun.UnixMilli() || c.SinceMs != all[0].SinceMs || i > 0 && c.UntilMs != all[i-1].UntilMs+61_000 {
+			t.Errorf("row %d: %v", i, c)
+		}
+	}
+	// Whoever fails from the first poll on has a gap from there.
+	b = newBench(t)
+	b.source.fail = errors.New("anything")
+	p, feed = b.poller(k.Addr())
+	for range 2 {
+		if err := p.Poll(t.Context(), feed); err != nil {
+			t.Fatal(err)
+		}
+		b.source.move(time.Minute)
+	}
+	if c := b.ledger(k.Addr())[3]; c.Status != schemas.CoverageGap || c.SinceMs != begun.UnixMilli() || c.UntilMs != begun.Add(time.Minute).UnixMilli() {
+		t.Errorf("the first gap: %v", c)
+	}
+}
+
+// pushed is a platform that pushes: its stream shows life and breaks.
+type pushed struct {
+	*counter
+	calls chan string
+}
+
+func (p pushed) Poll(ctx context.Context, cursor json.RawMessage, emit source.Emit) error {
+	p.calls <- "poll"
+	return p.counter.Poll(ctx, cursor, emit)
+}
+
+func (p pushed) Stream(ctx context.Context, cursor json.RawMessage, emit source.Emit) error {
+	p.calls <- "stream at " + string(cursor)
+	if err := p.counter.Poll(ctx, cursor, emit); err != nil {
+		return err
+	}
+	return &source.Error{Gap: schemas.GapOutage, Err: errors.New("the stream broke")}
+}
+
+// TestAStreamFallsBackToPolling: a stream that breaks is followed by a poll at once, and then by the stream again, from the position that both share.
+func TestAStreamFallsBackToPolling(t *testing.T) {
+	b := newBench(t)
+	b.source.pages = 1
+	k := b.start()
+	s := pushed{b.source, make(chan string, 100)}
+	b.feed = &poll.Feed{Source: s, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web"}
+	p, _ := b.poller(k.Addr())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	var calls []string
+	for streams := 0; streams < 2; {
+		c := <-s.calls
+		calls = append(calls, c)
+		if c != "poll" {
+			streams++
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	first := slices.IndexFunc(calls, func(c string) bool { return c != "poll" })
+	if first+1 >= len(calls) || calls[first+1] != "poll" || calls[len(calls)-1] == "stream at " {
+		t.Errorf("calls %q", calls)
+	}
+	if pos := b.position(); pos.Cursor == nil || pos.Until.IsZero() {
+		t.Errorf("position %+v", pos)
+	}
+}
+
+// reread is a platform on which one message was deleted and one is hidden.
+type reread struct {
+	*counter
+	findings map[string]source.Finding
+}
+
+func (r reread) Rechecks() source.Rechecks { return source.Rechecks{Batch: 2} }
+
+func (r reread) Recheck(_ context.Context, known []source.Known) ([]source.Finding, error) {
+	var out []source.Finding
+	for _, k := range known {
+		out = append(out, r.findings[k.Message.MessageID])
+	}
+	return out, nil
+}
+
+// TestReReadsReachTheTopics: a deletion becomes a message without text, hidden and shown become entries of the ledger.
+func TestReReadsReachTheTopics(t *testing.T) {
+	b := newBench(t)
+	k := b.start()
+	book, err := recheck.Open(recheck.Config{Path: b.dir + "/known", Keep: 90 * 24 * time.Hour, Limit: 100, Now: b.source.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := reread{b.source, map[string]source.Finding{
+		"1": {State: source.Deleted}, "2": {State: source.Hidden, Reason: schemas.HiddenSuspended}, "3": {State: source.Unknown},
+	}}
+	b.source.pages = 3
+	b.feed = &poll.Feed{Source: r, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web", Book: book, RecheckPerPoll: 10}
+	p, feed := b.poller(k.Addr())
+	tick := func() {
+		t.Helper()
+		if err := p.Tick(t.Context(), feed); err != nil {
+			t.Fatal(err)
+		}
+		b.source.pages = 0
+		b.source.move(25 * time.Hour)
+	}
+	tick()
+	tick()
+	r.findings["2"] = source.Finding{State: source.Present}
+	tick()
+	var said []string
+	read := func(topicName string, do func(kafka.Record) error) {
+		t.Helper()
+		if err := topic.Read(t.Context(), kafka.Conn{Brokers: []string{k.Addr()}}, topicName, topic.Options{FromStart: true}, do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(schemas.TopicRaw, func(rec kafka.Record) error {
+		var m event.Message
+		if err := event.Decode(rec.Headers[0].Value, rec.Value, &m); err != nil {
+			return err
+		}
+		if m.DeletedAtMs != nil {
+			said = append(said, "deleted "+m.MessageId+m.Text)
+		}
+		return nil
+	})
+	read(schemas.TopicLedger, func(rec kafka.Record) error {
+		var l event.LedgerEntry
+		if err := event.Decode(rec.Headers[0].Value, rec.Value, &l); err != nil {
+			return err
+		}
+		if v := l.GetVisibility(); v != nil {
+			said = append(said, fmt.Sprintf("%s %s %s %d", v.State, v.Reason, v.Institution, len(v.MessageKey)))
+		}
+		return nil
+	})
+	if want := []string{"deleted 1", "hidden suspended kota 16", "shown  kota 16"}; !slices.Equal(said, want) {
+		t.Errorf("said %q, want %q", said, want)
+	}
+	if _, found := book.Message("1"); found {
+		t.Error("a deleted message is still known")
 	}
 }
