@@ -57,7 +57,7 @@ func TestViewsAgreeWithReference(t *testing.T) {
 		w := drawWorld(rt)
 		from, to := drawPeriod(rt)
 		w.put(rt, conn)
-		in := reference.World{Institution: w.institution, OffsetS: int(w.offsetS), Messages: w.messages, Coverage: w.coverage}
+		in := reference.World{Institution: w.institution, OffsetS: int(w.offsetS), Messages: w.messages, Coverage: w.coverage, Confusions: w.confusions}
 		if w.calendar != "" {
 			in.Business = spans[w.offsetS].Seconds
 			in.WorkingDays = workingDays(spans[w.offsetS], w.offsetS)
@@ -321,6 +321,7 @@ func drawMessage(t *rapid.T, institution string, i, count int) *event.Enriched {
 	n := &event.Enrichment{
 		Sentiment:  pick("sentiment", schemas.Negative, schemas.Neutral, schemas.Positive, schemas.SentimentUnknown),
 		NeedsReply: chance("needs reply", 70), RiskSeverity: uint32(rapid.IntRange(0, 5).Draw(t, "severity")), ModelSeq: 1,
+		ModelVersion: pick("model", "1-a", "1-a", "2-b"),
 	}
 	for _, tag := range []string{"none", "service_failure", "non_response", "misconduct_corruption"} {
 		if chance(tag, 20) {

@@ -13,7 +13,9 @@ import (
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/reference"
 )
 
 // world is what the store holds of one institution.
@@ -23,6 +25,7 @@ type world struct {
 	calendar    string
 	messages    []*event.Enriched
 	coverage    []*event.Coverage
+	confusions  []*reference.Confusion
 }
 
 // put writes the world as the sink does: a row of facts for each record that is more than a deletion, and a tombstone for each deletion.
@@ -34,6 +37,7 @@ func (w world) put(t fataler, conn driver.Conn) {
 		t.Fatal(err)
 	}
 	w.putCoverage(t, conn)
+	w.putConfusions(t, conn)
 	w.putMessages(t, conn, w.messages)
 }
 
@@ -44,6 +48,28 @@ func (w world) putCoverage(t fataler, conn driver.Conn) {
 		rows = append(rows, []any{c.Institution, c.Connector, c.Status, time.UnixMilli(c.SinceMs), c.Reason, time.UnixMilli(c.UntilMs)})
 	}
 	insert(t, conn, "coverage_ledger (institution, connector, status, since, reason, until)", rows)
+}
+
+func (w world) putConfusions(t fataler, conn driver.Conn) {
+	t.Helper()
+	classes := []string{schemas.Negative, schemas.Neutral, schemas.Positive}
+	var rows [][]any
+	for _, c := range w.confusions {
+		for g := range classes {
+			for p := range classes {
+				// What people said of one class stands in its first cell; how it is spread is nothing to the view.
+				labels := uint32(0)
+				if p == 0 {
+					labels = uint32(c.Labels[g])
+				}
+				cell := c.Cells[g][p]
+				// An older measurement of the same cell counts no more.
+				rows = append(rows, []any{c.Institution, "sentiment", c.ModelVersion, classes[g], classes[p], uint32(500), 1.0, 1.0, day0},
+					[]any{c.Institution, "sentiment", c.ModelVersion, classes[g], classes[p], labels, cell.Weight, cell.WeightSq, day0.Add(time.Hour)})
+			}
+		}
+	}
+	insert(t, conn, "stream_confusions (institution, head, model_version, gold, predicted, labels, weight, weight_sq, measured_at)", rows)
 }
 
 func (w world) putMessages(t fataler, conn driver.Conn, messages []*event.Enriched) {
@@ -66,7 +92,7 @@ func (w world) putMessages(t fataler, conn driver.Conn, messages []*event.Enrich
 	insert(t, conn, "message_bodies (institution, created_at, platform, message_id, message_key, author_mark, text, version, expires_at)", bodies)
 	insert(t, conn, `message_facts (institution, created_at, platform, message_id, message_key, author_key, kind, direction, is_auto, observed_at, edited_at,
 		parent_id, parent_author_key, root_id, mention_keys, parent_is_account, mentions_account, from_account_stream, author_followers, sentiment,
-		risk_tags, risk_severity, risk_p, needs_reply, bot_p, version, expires_at)`, facts)
+		risk_tags, risk_severity, risk_p, needs_reply, bot_p, model_version, version, expires_at)`, facts)
 }
 
 // authorMark stands for an author in visibility_changes and message_bodies.
@@ -108,7 +134,7 @@ func factsRow(e *event.Enriched) []any {
 	return []any{
 		m.Institution, time.UnixMilli(m.CreatedAtMs), m.Platform, m.MessageId, string(m.MessageKey), m.AuthorKey, m.Kind, m.Direction, m.IsAuto,
 		optionalTime(m.ObservedAtMs), optionalTime(m.EditedAtMs), m.ParentId, m.ParentAuthorKey, m.RootId, slices.Clone(m.MentionKeys), known[m.ParentIsAccount], m.MentionsAccount,
-		m.FromAccountStream, m.AuthorFollowers, sentiment, slices.Clone(n.GetRiskTags()), uint8(n.GetRiskSeverity()), p, n.GetNeedsReply(), botP, version(e), forever,
+		m.FromAccountStream, m.AuthorFollowers, sentiment, slices.Clone(n.GetRiskTags()), uint8(n.GetRiskSeverity()), p, n.GetNeedsReply(), botP, n.GetModelVersion(), version(e), forever,
 	}
 }
 

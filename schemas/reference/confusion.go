@@ -42,13 +42,56 @@ func (c *Confusion) Usable() bool {
 	return d >= leastDeterminant
 }
 
-// Correct turns counts of predicted labels into corrected counts of the same sum: adjusted classify and count (Forman 2008), clipped to the simplex. Replicate 0 is the
-// figure itself, the others are draws of a bootstrap: counts and cells as Poisson weights would sum up, by their first two moments. c is usable.
-func (c *Confusion) Correct(counts [3]float64, replicate int) [3]float64 {
-	n := counts[0] + counts[1] + counts[2]
-	if n == 0 {
-		return counts
+// Counted is the counts of predicted labels (negative, neutral, positive) of one model version, with its confusion, which is usable.
+type Counted struct {
+	Counts    [3]float64
+	Confusion *Confusion
+}
+
+// Adjust corrects the shares of labels: adjusted classify and count (Forman 2008) for each version, clipped to the simplex, then added. What the correction moves is shrunk
+// towards nothing as far as its own noise could have moved it (the positive part of James and Stein 1961), so that labels that are few do no harm where counting was
+// right. The interval of positive - negative is the 95 % one of the correction that is not shrunk, widened to hold the figure.
+func Adjust(parts []Counted) (share [3]float64, netLo, netHi float64) {
+	n := 0.0
+	for _, p := range parts {
+		n += p.Counts[0] + p.Counts[1] + p.Counts[2]
 	}
+	var raw, moved [replicates + 1][3]float64
+	for b := range raw {
+		for _, p := range parts {
+			counted, corrected := p.Confusion.correct(p.Counts, b)
+			for k := range 3 {
+				raw[b][k] += counted[k] / n
+				moved[b][k] += (corrected[k] - counted[k]) / n
+			}
+		}
+	}
+	noise, length := 0.0, 0.0
+	for k := range 3 {
+		length += moved[0][k] * moved[0][k]
+		for b := 1; b <= replicates; b++ {
+			noise += (moved[b][k] - moved[0][k]) * (moved[b][k] - moved[0][k]) / replicates
+		}
+	}
+	keep := 0.0
+	if length > 0 {
+		keep = max(0, 1-noise/length)
+	}
+	for k := range 3 {
+		share[k] = raw[0][k] + keep*moved[0][k]
+	}
+	nets := make([]float64, 0, replicates)
+	for b := 1; b <= replicates; b++ {
+		nets = append(nets, raw[b][2]+moved[b][2]-raw[b][0]-moved[b][0])
+	}
+	net := share[2] - share[0]
+	return share, min(net, *quantile(nets, 0.025)), max(net, *quantile(nets, 0.975))
+}
+
+// correct returns counts of predicted labels as they are and corrected, both of the same sum. Replicate 0 is the figure itself, the others are draws of a bootstrap: counts
+// and cells as Poisson weights would sum up, by their first two moments.
+func (c *Confusion) correct(counts [3]float64, replicate int) (counted, corrected [3]float64) {
+	n := counts[0] + counts[1] + counts[2]
 	var q [3]float64
 	total := 0.0
 	for k, x := range counts {
@@ -72,9 +115,9 @@ func (c *Confusion) Correct(counts [3]float64, replicate int) [3]float64 {
 		total += share[k]
 	}
 	for k := range share {
-		share[k] *= n / total
+		counted[k], corrected[k] = q[k]*n, share[k]/total*n
 	}
-	return share
+	return counted, corrected
 }
 
 // rates are the probabilities of each predicted label given each gold one.

@@ -357,29 +357,38 @@ type Sentiment struct {
 	RawNegative *float64 `json:"raw_negative"`
 	RawNeutral  *float64 `json:"raw_neutral"`
 	RawPositive *float64 `json:"raw_positive"`
-	// The corrected shares stay nil until there are labels of the stream itself to correct with.
+	// The corrected shares are nil where Calibrated is false.
 	Negative *float64 `json:"negative"`
 	Neutral  *float64 `json:"neutral"`
 	Positive *float64 `json:"positive"`
 	Net      *float64 `json:"net"`
 	NetLo    *float64 `json:"net_lo"`
 	NetHi    *float64 `json:"net_hi"`
+	// Calibrated tells that every model version in the period was measured on the stream, and n is large enough.
+	Calibrated bool `json:"calibrated"`
+	// ModelVersions are those of the answers that were counted, in order.
+	ModelVersions []string `json:"model_versions"`
 }
 
 // fewestForNet is the least n for which a net sentiment is shown.
 const fewestForNet = 50
 
-// Sentiment is M16, raw, over the labelled I_addr of a period.
+// Sentiment is M16 over the labelled I_addr of a period.
 func (r *Reading) Sentiment(from, to time.Time) Sentiment {
 	labelled := map[string]int{}
-	var s Sentiment
+	byVersion := map[string][3]float64{}
+	s := Sentiment{ModelVersions: []string{}}
 	for _, x := range r.during(from, to) {
 		label := x.labels.GetSentiment()
-		if x.side == sideAddressed && slices.Contains([]string{schemas.Negative, schemas.Neutral, schemas.Positive}, label) {
+		if at := slices.Index([]string{schemas.Negative, schemas.Neutral, schemas.Positive}, label); x.side == sideAddressed && at >= 0 {
 			labelled[label]++
 			s.N++
+			counts := byVersion[x.labels.GetModelVersion()]
+			counts[at]++
+			byVersion[x.labels.GetModelVersion()] = counts
 		}
 	}
+	s.ModelVersions = append(s.ModelVersions, slices.Sorted(maps.Keys(byVersion))...)
 	n := float64(s.N)
 	s.RawNegative = ratio(float64(labelled[schemas.Negative]), n)
 	s.RawNeutral = ratio(float64(labelled[schemas.Neutral]), n)
@@ -392,7 +401,24 @@ func (r *Reading) Sentiment(from, to time.Time) Sentiment {
 	margin := z95 * math.Sqrt((p+q-net*net)/n)
 	lo, hi := max(-1, net-margin), min(1, net+margin)
 	s.Net, s.NetLo, s.NetHi = &net, &lo, &hi
+	r.correct(&s, byVersion)
 	return s
+}
+
+// correct puts corrected shares and their net into s, if each version's confusion is known.
+func (r *Reading) correct(s *Sentiment, byVersion map[string][3]float64) {
+	var parts []Counted
+	for _, v := range s.ModelVersions {
+		at := slices.IndexFunc(r.confusions, func(c *Confusion) bool { return c.Institution == r.institution && c.ModelVersion == v })
+		if at < 0 || !r.confusions[at].Usable() {
+			return
+		}
+		parts = append(parts, Counted{byVersion[v], r.confusions[at]})
+	}
+	share, lo, hi := Adjust(parts)
+	net := share[2] - share[0]
+	s.Negative, s.Neutral, s.Positive, s.Net, s.NetLo, s.NetHi = &share[0], &share[1], &share[2], &net, &lo, &hi
+	s.Calibrated = true
 }
 
 // RiskRow is a row of metric_risk (M18).

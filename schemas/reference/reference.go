@@ -23,6 +23,8 @@ type World struct {
 	OffsetS  int
 	Messages []*event.Enriched
 	Coverage []*event.Coverage
+	// Confusions are those of the sentiment head; shares are corrected with them.
+	Confusions []*Confusion
 	// Business gives the working seconds between two instants; ok is false where the calendar does not reach. Nil without a calendar: then
 	// every business figure is nil. WorkingSpans.Seconds is one.
 	Business func(t0, t1 time.Time) (seconds float64, ok bool)
@@ -35,10 +37,11 @@ type Reading struct {
 	institution string
 	offsetMs    int64
 	// rows holds one row for each identity that has facts, deleted ones included, in the order (created_at, message_id).
-	rows     []*row
-	coverage []*event.Coverage
-	business func(t0, t1 time.Time) (float64, bool)
-	workdays []time.Time
+	rows       []*row
+	coverage   []*event.Coverage
+	confusions []*Confusion
+	business   func(t0, t1 time.Time) (float64, bool)
+	workdays   []time.Time
 	// asks holds all requests of all time, as far as they do not depend on now_obs, in the rows' order.
 	asks []*ask
 }
@@ -80,7 +83,7 @@ const (
 // version, and the greater bytes win. A record with deleted_at is a tombstone for its (platform, message_key) whatever its version, the
 // earliest one counts, and one without enrichment is nothing but that: it is never a version of the message.
 func Read(w World) *Reading {
-	r := &Reading{institution: w.Institution, offsetMs: int64(w.OffsetS) * 1000, business: w.Business, workdays: w.WorkingDays}
+	r := &Reading{institution: w.Institution, offsetMs: int64(w.OffsetS) * 1000, business: w.Business, workdays: w.WorkingDays, confusions: w.Confusions}
 	for _, c := range w.Coverage {
 		if c.GetInstitution() == w.Institution {
 			r.coverage = append(r.coverage, c)

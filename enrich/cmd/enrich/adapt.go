@@ -98,7 +98,7 @@ func (c *adaptCommand) add(s *streams, folder adapt.Folder, a *adapt.Adaptation)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "wrote %s, revision %d of model %s for %s; services take it up when they start again, enrich backfill applies it to old messages\n", path, a.Revision, a.Base, c.Institution)
+	fmt.Fprintf(s.out, "wrote %s, revision %d of model %s for %s; services take it up when they start again, enrich backfill applies it to old messages, enrich label measure measures it\n", path, a.Revision, a.Base, c.Institution)
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (c *adaptCommand) texts(head string) ([]labelled, error) {
 		err := c.labels(func(ctx context.Context, store *label.Store) error {
 			texts, err := store.Texts(ctx, c.Institution, head)
 			for _, t := range texts {
-				out = append(out, labelled{t.Text, t.Label.Label, t.Label.Weight / float64(t.Annotators), identityKey(t.Platform, t.MessageID)})
+				out = append(out, labelled{t.Text, t.Label, t.Weight, enrich.MessageHash(t.Platform, t.MessageID)})
 			}
 			return err
 		})
@@ -158,8 +158,6 @@ func fileLabels(path, textColumn, labelColumn string, allowed []string) ([]label
 	}
 	return out, nil
 }
-
-func identityKey(platform, messageID string) uint64 { return hash(platform + "\x00" + messageID) }
 
 func hash(s string) uint64 {
 	h := fnv.New64a()

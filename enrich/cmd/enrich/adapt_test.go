@@ -14,14 +14,8 @@ func streamFile(t *testing.T, n int) string {
 	var b strings.Builder
 	b.WriteString("text,label\n")
 	for i := range n {
-		switch i % 5 {
-		case 0:
-			fmt.Fprintf(&b, "mantul ya loket %d,negative\n", i)
-		case 1:
-			fmt.Fprintf(&b, "terima kasih petugas loket %d ramah sekali,positive\n", i)
-		default:
-			fmt.Fprintf(&b, "loket %d buka jam berapa min,neutral\n", i)
-		}
+		text, label := streamText(i)
+		fmt.Fprintf(&b, "%s,%s\n", text, label)
 	}
 	path := filepath.Join(t.TempDir(), "labels.csv")
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {

@@ -197,6 +197,7 @@ func (j *judged) share(examples []adapt.Example, sample []int, answer func(int) 
 	j.counting = append(j.counting, off)
 	if confusion.Usable() {
 		j.counted = append(j.counted, off)
-		j.correcting = append(j.correcting, math.Abs(confusion.Correct(counts, 0)[0]-truth)/n)
+		corrected, _, _ := reference.Adjust([]reference.Counted{{Counts: counts, Confusion: confusion}})
+		j.correcting = append(j.correcting, math.Abs(corrected[0]-truth/n))
 	}
 }

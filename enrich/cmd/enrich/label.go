@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"github.com/dwiarah/dwiarah/enrich"
 	"github.com/dwiarah/dwiarah/enrich/internal/agreement"
 	"github.com/dwiarah/dwiarah/enrich/internal/database"
@@ -20,6 +22,7 @@ type labelCommand struct {
 	Import    labelImport    `cmd:"" help:"Store labels of a file."`
 	Export    labelExport    `cmd:"" help:"Write stored labels to a file."`
 	Agreement labelAgreement `cmd:"" help:"Krippendorff's alpha of the annotators, with a 95 % interval."`
+	Measure   labelMeasure   `cmd:"" help:"Compare the labels of an institution with the model's answers, and store the confusion matrices that shares are corrected with."`
 }
 
 // databaseFlags are of every command that works on the store.
@@ -38,11 +41,15 @@ func (f databaseFlags) labels(do func(context.Context, *label.Store) error) erro
 	if err != nil {
 		return err
 	}
+	return connected(cfg, func(ctx context.Context, conn driver.Conn) error { return do(ctx, label.NewStore(conn)) })
+}
+
+func connected(cfg enrich.Config, do func(context.Context, driver.Conn) error) error {
 	conn, err := database.Open(cfg.ClickHouse)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(context.Background(), label.NewStore(conn)), conn.Close())
+	return errors.Join(do(context.Background(), conn), conn.Close())
 }
 
 type labelImport struct {
@@ -166,6 +173,43 @@ func (c *labelAgreement) Run(s *streams) error {
 				text = fmt.Sprintf("%5.3f  %.3f to %.3f", a.Alpha, a.Low, a.High)
 			}
 			fmt.Fprintf(s.out, "%-20s %-18s %8d  %s\n", g.Institution, g.Head, a.Units, strings.TrimSpace(text))
+		}
+		return nil
+	})
+}
+
+type labelMeasure struct {
+	databaseFlags
+	Institution string `help:"Whose labels." required:""`
+	Folder      string `help:"The folder of adaptations; by default the configuration's classify.adaptations." type:"path"`
+}
+
+func (c *labelMeasure) Run(s *streams) error {
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
+	if c.Folder == "" {
+		c.Folder = cfg.Classify.Adaptations
+	}
+	classifier, err := enrich.NewClassifier()
+	if err != nil {
+		return err
+	}
+	classifiers, err := enrich.LoadAdaptations(classifier, c.Folder, s.log)
+	if err != nil {
+		return err
+	}
+	return connected(cfg, func(ctx context.Context, conn driver.Conn) error {
+		measured, err := enrich.Measure(ctx, conn, classifiers, c.Institution)
+		if err != nil {
+			return err
+		}
+		if len(measured) == 0 {
+			fmt.Fprintf(s.out, "%s has no labels whose texts are still stored\n", c.Institution)
+		}
+		for _, m := range measured {
+			fmt.Fprintf(s.out, "%-18s %-36s %5d labels, %.3f right\n", m.Head, m.ModelVersion, m.Labels, float64(m.Right)/float64(m.Labels))
 		}
 		return nil
 	})

@@ -100,11 +100,12 @@ type Selection struct{ Institution, Head, Annotator string }
 const selected = `
 SELECT institution, platform, message_id, head, label, annotator, labelled_at, model_version, predicted, p, stratum, weight
 FROM message_labels AS l FINAL
-LEFT ANTI JOIN tombstones AS d ON d.institution = l.institution AND d.platform = l.platform AND d.message_key = l.message_key
+LEFT SEMI JOIN (SELECT institution, platform, message_id FROM messages WHERE {institution:String} = '' OR institution = {institution:String}) AS m
+    ON m.institution = l.institution AND m.platform = l.platform AND m.message_id = l.message_id
 WHERE ({institution:String} = '' OR institution = {institution:String}) AND ({head:String} = '' OR head = {head:String}) AND ({annotator:String} = '' OR annotator = {annotator:String})
 ORDER BY institution, head, platform, message_id, annotator`
 
-// All returns the labels that are meant, of messages that were not deleted.
+// All returns the labels that are meant, of messages that are neither deleted nor hidden.
 func (s *Store) All(ctx context.Context, sel Selection) ([]Label, error) {
 	rows, err := s.conn.Query(ctx, selected, clickhouse.Named("institution", sel.Institution), clickhouse.Named("head", sel.Head), clickhouse.Named("annotator", sel.Annotator))
 	if err != nil {
@@ -125,38 +126,93 @@ func (s *Store) All(ctx context.Context, sel Selection) ([]Label, error) {
 	return out, nil
 }
 
-// Text is a label with the text of its message. Annotators is how many people labelled the message under the head.
+// Text is what people say of a message, with its text.
 type Text struct {
-	Label
-	Text       string
-	Annotators int
+	Platform, MessageID string
+	Label               string
+	Weight              float64
+	Text                string
 }
 
 const withTexts = `
-SELECT platform, message_id, label, annotator, labelled_at, model_version, predicted, p, stratum, weight, t.text AS text, count() OVER (PARTITION BY platform, message_id) AS annotators
+SELECT platform, message_id, label, weight, t.text AS text
 FROM (SELECT * FROM message_labels FINAL WHERE institution = {institution:String} AND head = {head:String}) AS l
 INNER JOIN (SELECT platform, message_id, text FROM message_texts WHERE institution = {institution:String}) AS t ON t.platform = l.platform AND t.message_id = l.message_id
 ORDER BY platform, message_id, annotator`
 
-// Texts returns an institution's labels of one head with the texts, of messages that may still be read: neither deleted nor past the retention of texts.
+// Texts returns what people say under one head of an institution's messages that may still be read: neither deleted nor hidden nor past the retention of texts. Where annotators
+// differ, most of them decide; of a tie nothing can be learnt, and the message is left out.
 func (s *Store) Texts(ctx context.Context, institution, head string) ([]Text, error) {
 	rows, err := s.conn.Query(ctx, withTexts, clickhouse.Named("institution", institution), clickhouse.Named("head", head))
 	if err != nil {
 		return nil, fmt.Errorf("reading labelled texts: %w", err)
 	}
 	defer rows.Close()
-	var out []Text
+	var all []Text
 	for rows.Next() {
-		t := Text{Label: Label{Institution: institution, Head: head}}
-		var annotators uint64
-		if err := rows.Scan(&t.Platform, &t.MessageID, &t.Label.Label, &t.Annotator, &t.LabelledAt, &t.ModelVersion, &t.Predicted, &t.P, &t.Stratum, &t.Weight, &t.Text, &annotators); err != nil {
+		var t Text
+		if err := rows.Scan(&t.Platform, &t.MessageID, &t.Label, &t.Weight, &t.Text); err != nil {
 			return nil, fmt.Errorf("reading labelled texts: %w", err)
 		}
-		t.Annotators = int(annotators)
-		out = append(out, t)
+		all = append(all, t)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading labelled texts: %w", err)
 	}
-	return out, nil
+	return decided(all), nil
+}
+
+// decided folds the labels of each message, which stand together, into one.
+func decided(all []Text) []Text {
+	var out []Text
+	for from := 0; from < len(all); {
+		to, votes, best, tie := from, map[string]int{}, all[from].Label, false
+		for ; to < len(all) && all[to].Platform == all[from].Platform && all[to].MessageID == all[from].MessageID; to++ {
+			votes[all[to].Label]++
+		}
+		for l, n := range votes {
+			if n > votes[best] {
+				best = l
+			}
+		}
+		for l, n := range votes {
+			tie = tie || l != best && n == votes[best]
+		}
+		if !tie {
+			t := all[from]
+			t.Label = best
+			out = append(out, t)
+		}
+		from = to
+	}
+	return out
+}
+
+// Cell is a cell of a confusion matrix.
+type Cell struct {
+	Labels           uint32
+	Weight, WeightSq float64
+}
+
+// Confusion is the confusion matrix of one head and model version on an institution's stream, by gold and predicted label. All cells stand in it.
+type Confusion struct {
+	Institution, Head, ModelVersion string
+	Cells                           map[[2]string]Cell
+}
+
+// PutConfusion stores a measurement, which replaces an earlier one of the same model version.
+func (s *Store) PutConfusion(ctx context.Context, c Confusion, at time.Time) error {
+	batch, err := s.conn.PrepareBatch(ctx, `INSERT INTO stream_confusions (institution, head, model_version, gold, predicted, labels, weight, weight_sq, measured_at)`)
+	if err != nil {
+		return fmt.Errorf("storing a confusion matrix: %w", err)
+	}
+	for l, cell := range c.Cells {
+		if err := batch.Append(c.Institution, c.Head, c.ModelVersion, l[0], l[1], cell.Labels, cell.Weight, cell.WeightSq, at); err != nil {
+			return fmt.Errorf("storing a confusion matrix: %w", err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("storing a confusion matrix: %w", err)
+	}
+	return nil
 }
