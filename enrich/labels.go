@@ -20,6 +20,8 @@ import (
 
 // What a labelling queue is made of, for whoever shows one.
 type (
+	// Label is what one person said of one message under one head.
+	Label = label.Label
 	// LabelBook says which labels each head has.
 	LabelBook = label.Book
 	// LabelStore is the table of labels, which draws what is to be labelled.

@@ -110,8 +110,9 @@ const healthLimit = 2 * time.Minute
 // Service labels what is in mentions.raw.v1 into mentions.enriched.v1. Offsets are committed after the enriched records are acknowledged, so
 // that a message is enriched twice rather than never; both times to the same bytes.
 type Service struct {
-	consumer *kafka.Consumer
-	producer *kafka.Producer
+	consumer    *kafka.Consumer
+	producer    *kafka.Producer
+	classifiers *Classifiers
 }
 
 // New builds a service that has connected to nothing. The configuration has passed Validate.
@@ -131,7 +132,7 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{}
+	s := &Service{classifiers: classifiers}
 	if s.producer, err = kafka.NewProducer(kafka.ProducerConfig{Conn: conn, MaxRecordBytes: stream.MaxRecordBytes, Log: tel.Log, Metrics: tel.Registry}); err != nil {
 		return nil, err
 	}
@@ -157,6 +158,9 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Service, error) {
 	}
 	return s, nil
 }
+
+// Classifiers are the model and its adaptations, as the service uses them.
+func (s *Service) Classifiers() *Classifiers { return s.classifiers }
 
 // Run consumes until ctx ends, then drains and returns nil; it returns an error when something broke that no repeat mends.
 func (s *Service) Run(ctx context.Context) error {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/dwiarah/dwiarah/deploy/standalone/internal/stack"
@@ -33,9 +36,56 @@ func TestPageInABrowser(t *testing.T) {
 	if _, err := s.WeeklyReport(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", filepath.Join("internal", "page", "browser", "look.mjs"), "http://"+s.Page, t.TempDir())
-	cmd.Env = append(os.Environ(), "DWIARAH_PLAYWRIGHT="+driver, "DWIARAH_CHROMIUM="+browser)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	drive := func(script string, args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "node", append([]string{filepath.Join("internal", "page", "browser", script), "http://" + s.Page}, args...)...)
+		cmd.Env = append(os.Environ(), "DWIARAH_PLAYWRIGHT="+driver, "DWIARAH_CHROMIUM="+browser)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", script, err, out)
+		}
+	}
+	pictures := os.Getenv("DWIARAH_PICTURES")
+	if pictures == "" {
+		pictures = t.TempDir()
+	}
+	drive("look.mjs", pictures)
+	// Fifty messages with the keyboard alone; what was labelled is in the database, and the classifier was measured by it.
+	drive("label.mjs", "tirta-lengkara", pictures)
+	var labels, measured uint64
+	if err := s.Conn.QueryRow(t.Context(), "SELECT count(), (SELECT sum(labels) FROM stream_confusions FINAL WHERE head = 'sentiment') FROM message_labels FINAL WHERE head = 'sentiment'").Scan(&labels, &measured); err != nil || labels != 55 || measured < 50 {
+		t.Errorf("%d labels of sentiment are stored, %d were measured by; want 55, and 50 or more; %v", labels, measured, err)
+	}
+	refusesOtherPages(t, "http://"+s.Page)
+}
+
+// refusesOtherPages posts labels as a foreign page in the same browser could.
+func refusesOtherPages(t *testing.T, base string) {
+	t.Helper()
+	form := url.Values{"institution": {"tirta-lengkara"}, "as": {"a9"}, "head": {"sentiment"}, "label": {"neutral"}, "token": {"guessed"}}
+	for _, c := range []struct {
+		what   string
+		method string
+		change func(*http.Request)
+	}{
+		{"a form of another site", http.MethodPost, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }},
+		{"a form of another origin", http.MethodPost, func(r *http.Request) { r.Header.Set("Origin", "http://elsewhere.example") }},
+		{"a form without the token", http.MethodPost, func(r *http.Request) {}},
+		{"a label through another name of this machine", http.MethodPost, func(r *http.Request) { r.Host = "rebound.example" }},
+		{"texts through another name of this machine", http.MethodGet, func(r *http.Request) { r.Host = "rebound.example:8080" }},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, base+"/label", strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		c.change(r)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %s, want 403", c.what, response.Status)
+		}
 	}
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/dwiarah/dwiarah/enrich"
 )
 
 //go:embed templates
@@ -58,13 +60,16 @@ type Config struct {
 	Addresses  Addresses
 	ReportsDir string
 	Progress   func(ctx context.Context) (Progress, error)
-	Log        *slog.Logger
+	// Measure measures the classifier by an institution's labels.
+	Measure func(ctx context.Context, institution string) error
+	Log     *slog.Logger
 }
 
 // Page serves the page.
 type Page struct {
-	cfg Config
-	tpl *template.Template
+	cfg    Config
+	tpl    *template.Template
+	labels *labelling
 
 	mu sync.Mutex
 	// read holds what was read from the views, by page, as long as nothing more is stored: they change by nothing else.
@@ -81,7 +86,11 @@ func New(cfg Config) (*Page, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing the page's templates: %w", err)
 	}
-	return &Page{cfg: cfg, tpl: tpl, read: map[string]any{}}, nil
+	p := &Page{cfg: cfg, tpl: tpl, read: map[string]any{}}
+	if p.labels, err = newLabelling(enrich.NewLabelStore(cfg.Conn), cfg.Measure, p.forget); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // Mount adds the page's routes to mux.
@@ -89,6 +98,10 @@ func (p *Page) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /{$}", p.handle("overview.html", p.overview))
 	mux.Handle("GET /progress", p.handle("progress", p.progress))
 	mux.Handle("GET /institutions/{id}", p.handle("institution.html", p.institution))
+	// Texts are shown and labels written to whoever is at this page itself, never to another page in the same browser.
+	sameOrigin := http.NewCrossOriginProtection()
+	mux.Handle("GET /label", ownHost(p.handle("label.html", p.label)))
+	mux.Handle("POST /label", ownHost(sameOrigin.Handler(headers(http.HandlerFunc(p.answer)))))
 	reports := http.StripPrefix("/reports/", http.FileServerFS(onlyReports{os.DirFS(p.cfg.ReportsDir)}))
 	mux.Handle("GET /reports/", headers(reports))
 }
@@ -192,6 +205,13 @@ func (p *Page) institution(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return once(p, progress, fmt.Sprintf("%s/%d", list[at].ID, days), func() (detailData, error) { return detail(r.Context(), p.cfg.Conn, list[at], days) })
+}
+
+// forget has everything read anew.
+func (p *Page) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.read)
 }
 
 // once reads what a page shows, or gives what was read since the last message was stored. Requests for it wait for one another, so that the engine answers

@@ -61,6 +61,9 @@ func (c Config) stateDir() string { return filepath.Join(c.DataDir, "ingest") }
 // ReportsDir is where reports are written and where the page finds them.
 func (c Config) ReportsDir() string { return filepath.Join(c.DataDir, "reports") }
 
+// AdaptationsDir is where adaptations to institutions' streams are kept.
+func (c Config) AdaptationsDir() string { return filepath.Join(c.DataDir, "adaptations") }
+
 // Stack is a standalone that has been started.
 type Stack struct {
 	// Conn is a connection to the database, and Progress tells how far the pipeline is.
@@ -75,6 +78,7 @@ type Stack struct {
 	broker   *broker.Broker
 	listener net.Listener
 	sink     *sink.Sink
+	enricher *enrich.Service
 	imports  *imports
 	health   []*telemetry.Telemetry
 	parts    []run.Part
@@ -163,12 +167,12 @@ func (s *Stack) build(ctx context.Context, directory *institutions.Directory, ke
 
 	enrichConfig := enrich.DefaultConfig()
 	enrichConfig.Kafka.Brokers = conn.Brokers
+	enrichConfig.Classify.Adaptations = s.cfg.AdaptationsDir()
 	enrichTel, err := s.telemetry("enrich")
 	if err != nil {
 		return err
 	}
-	enricher, err := enrich.New(enrichConfig, enrichTel)
-	if err != nil {
+	if s.enricher, err = enrich.New(enrichConfig, enrichTel); err != nil {
 		return err
 	}
 
@@ -195,7 +199,7 @@ func (s *Stack) build(ctx context.Context, directory *institutions.Directory, ke
 	}
 	s.parts = []run.Part{
 		{Name: "sink", Run: s.sink.Run},
-		{Name: "enrich", Run: enricher.Run},
+		{Name: "enrich", Run: s.enricher.Run},
 		{Name: "page", Run: web},
 		{Name: "import", MayFinish: true, Run: func(ctx context.Context) error { return s.imports.run(ctx, importConfig, s.cfg.Archives, s.log) }},
 	}
@@ -214,7 +218,7 @@ func (s *Stack) telemetry(service string) (*telemetry.Telemetry, error) {
 // page serves the page, and the metrics of all services together.
 func (s *Stack) page() (func(ctx context.Context) error, error) {
 	p, err := page.New(page.Config{
-		Conn: s.Conn, ReportsDir: s.cfg.ReportsDir(), Progress: s.Progress, Log: s.log,
+		Conn: s.Conn, Measure: s.measure, ReportsDir: s.cfg.ReportsDir(), Progress: s.Progress, Log: s.log,
 		Addresses: page.Addresses{ClickHouse: s.ClickHouse, Kafka: s.Kafka, Database: sink.DefaultConfig().ClickHouse.Database},
 	})
 	if err != nil {
@@ -240,6 +244,12 @@ func (s *Stack) page() (func(ctx context.Context) error, error) {
 		}
 		return nil
 	}, nil
+}
+
+// measure measures the classifier by an institution's labels, so that its shares are corrected.
+func (s *Stack) measure(ctx context.Context, institution string) error {
+	_, err := enrich.Measure(ctx, s.Conn, s.enricher.Classifiers(), institution)
+	return err
 }
 
 // Run works until ctx ends or a part dies, then stops the parts in reverse order.
