@@ -140,8 +140,12 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Service, error) {
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
+	watch, err := classifiers.watch(tel.Registry)
+	if err != nil {
+		return nil, err
+	}
 	stage, err := stream.New(stream.Config{
-		Label: classifiers.Enrich, Unknown: classifier.unknown(), Workers: workers, Timeout: cfg.Classify.Timeout.Std(),
+		Label: watch, Unknown: classifier.unknown(), Workers: workers, Timeout: cfg.Classify.Timeout.Std(),
 		Producer: s.producer, Log: tel.Log, Metrics: tel.Registry,
 	})
 	if err != nil {

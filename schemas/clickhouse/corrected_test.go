@@ -26,11 +26,12 @@ func TestCorrectedShares(t *testing.T) {
 		w := world{institution: fmt.Sprint("corrected-", n)}
 		versions := []string{"1-a", "1-a+corrected.r1", "2-b"}[:rapid.IntRange(1, 3).Draw(t, "versions")]
 		for _, v := range versions {
-			if rapid.IntRange(0, 9).Draw(t, "measured") > 0 {
-				w.confusions = append(w.confusions, drawConfusion(t, w.institution, v))
+			// Every other world can be corrected.
+			if n%2 == 0 || rapid.Bool().Draw(t, "measured") {
+				w.confusions = append(w.confusions, drawConfusion(t, w.institution, v, n%2 == 0))
 			}
 		}
-		for i := range rapid.IntRange(45, 220).Draw(t, "messages") {
+		for i := range rapid.SampledFrom([]int{49, 90, 150, 220}).Draw(t, "messages") {
 			w.messages = append(w.messages, &event.Enriched{
 				Message: &event.Message{
 					Institution: w.institution, Platform: schemas.PlatformX, MessageId: fmt.Sprint(i), MessageKey: messageKey(schemas.PlatformX, fmt.Sprint(i)), AuthorKey: "u",
@@ -56,23 +57,22 @@ func TestCorrectedShares(t *testing.T) {
 	}
 }
 
-func drawConfusion(t *rapid.T, institution, version string) *reference.Confusion {
+func drawConfusion(t *rapid.T, institution, version string, suffices bool) *reference.Confusion {
 	c := &reference.Confusion{Institution: institution, ModelVersion: version}
 	for g := range 3 {
-		c.Labels[g] = rapid.SampledFrom([]int{5, 20, 90, 195, 200, 300}).Draw(t, "labels")
-		if rapid.IntRange(0, 19).Draw(t, "few") == 0 {
-			c.Labels[g] = 4
+		few := []int{4, 5, 20, 195, 200}
+		if suffices {
+			few = []int{67, 90, 300}
 		}
+		c.Labels[g] = rapid.SampledFrom(few).Draw(t, "labels")
 		for k := range 3 {
 			cell := &c.Cells[g][k]
-			most := 3.0
+			cell.Weight = rapid.SampledFrom([]float64{0, 0.3, 1, 2.7}).Draw(t, "weight")
 			if g == k {
-				most = 30
+				cell.Weight = rapid.SampledFrom([]float64{7, 11.5, 30}).Draw(t, "weight")
 			}
-			cell.Weight = rapid.Float64Range(0, most).Draw(t, "weight")
-			cell.WeightSq = cell.Weight * rapid.Float64Range(0.1, 3).Draw(t, "weight of one")
+			cell.WeightSq = cell.Weight * rapid.SampledFrom([]float64{0.1, 0.7, 3}).Draw(t, "weight of one")
 		}
-		c.Cells[g][g].Weight += 0.5
 	}
 	return c
 }

@@ -48,3 +48,6 @@ func Decode(schema, value []byte, m wire) error {
 	}
 	return nil
 }
+
+// PartitionKey is the Kafka key of a message's records, raw and enriched: all versions of a message meet in one partition and stay in order.
+func PartitionKey(m *Message) []byte { return []byte(m.GetPlatform() + ":" + m.GetMessageId()) }

@@ -20,6 +20,7 @@ type commands struct {
 	Evaluate evaluateCommand  `cmd:"" help:"Measure the model on labelled texts."`
 	Label    labelCommand     `cmd:"" help:"Labels by people: store them, write them out, say how far annotators agree."`
 	Adapt    adaptCommand     `cmd:"" help:"Adapt the model to one institution's stream from 100 or more labels; accepted only if cross-validated better."`
+	Backfill backfillCommand  `cmd:"" help:"Label stored messages anew with this model or adaptation, through the enriched topic."`
 	Run      runCommand       `cmd:"" help:"Run the service: label what is in mentions.raw.v1 into mentions.enriched.v1."`
 	Version  kong.VersionFlag `help:"Print the model's version and end."`
 }
@@ -79,4 +80,7 @@ func modelVersion() string {
 	return c.ModelVersion()
 }
 
-func (commands) isService(parsed *kong.Context) bool { return parsed.Command() == "run" }
+// isService tells what works until it is stopped, or over long: a signal lets it finish what is under way.
+func (commands) isService(parsed *kong.Context) bool {
+	return parsed.Command() == "run" || parsed.Command() == "backfill"
+}

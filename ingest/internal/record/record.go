@@ -29,7 +29,7 @@ func encode(topic, key string, m wire) (kafka.Record, error) {
 
 // Message is keyed by platform and id, so that all versions of a message meet in one partition.
 func Message(m *event.Message) (kafka.Record, error) {
-	return encode(schemas.TopicRaw, m.Platform+":"+m.MessageId, m)
+	return encode(schemas.TopicRaw, string(event.PartitionKey(m)), m)
 }
 
 // Dead is a dead letter of ingest.
