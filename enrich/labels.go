@@ -45,7 +45,7 @@ func ValidAlias(s string) bool { return label.ValidAlias(s) }
 // LabelHeads are the heads that a queue offers, in a fixed order.
 func LabelHeads() []string { return label.QueueHeads() }
 
-// Agree says how far the annotators of an institution agree under a head.
+// Agree says how far the annotators of an institution agree under a head, and how many labels there are.
 func Agree(ctx context.Context, store *LabelStore, institution, head string) (Agreement, int, error) {
 	labels, err := store.All(ctx, LabelSelection{Institution: institution, Head: head})
 	if err != nil {
@@ -55,7 +55,7 @@ func Agree(ctx context.Context, store *LabelStore, institution, head string) (Ag
 	for _, g := range label.Units(labels) {
 		units = g.Units
 	}
-	return agreement.Nominal(units, 1), len(units), nil
+	return agreement.Nominal(units, 1), len(labels), nil
 }
 
 // LabelGuides returns the code book of every head that a queue offers.

@@ -38,7 +38,7 @@ type session struct {
 	at    int
 	// round counts draws, so that each is another one.
 	round uint64
-	// total is how many messages have a label under the head, by anybody; agreement is over those that two people have labelled.
+	// total is how many labels there are under the head, by anybody; agreement is over the messages that two people have labelled.
 	total     int
 	agreement enrich.Agreement
 }
