@@ -102,8 +102,13 @@ type adapted struct{ heads []adapt.Head }
 func (a *adapted) correct(c *Classifier, w *scratch, r *Result) {
 	// Every correction sees the model's own answers, as it did when it was fitted.
 	own := *r
+	_, foreign := scripts(&w.doc)
 	for i := range a.heads {
 		h := &a.heads[i]
+		// A script that the model does not read stays beyond it; other doubts are what the labels have settled.
+		if foreign && h.Head == label.Sentiment {
+			continue
+		}
 		p := w.p[:len(h.Labels)]
 		h.Correction.Apply(c.features(h.Head, w, &own), p)
 		adaptableHeads[h.Head].answer(r, p, adapt.Decide(p, h.Boost))

@@ -147,7 +147,10 @@ func Measure(ctx context.Context, conn driver.Conn, c *Classifiers, institution 
 		for _, v := range versions {
 			confusion := label.Confusion{Institution: institution, Head: head, ModelVersion: v.version, Cells: map[[2]string]label.Cell{}}
 			predicted := book[head]
-			if head == label.RiskTag {
+			switch head {
+			case label.Sentiment:
+				predicted = append(slices.Clone(predicted), UnknownSentiment)
+			case label.RiskTag:
 				predicted = append(slices.Clone(predicted), v.parents...)
 			}
 			for _, g := range book[head] {

@@ -46,7 +46,7 @@ func (c *adaptCommand) Run(s *streams) error {
 	if c.Folder == "" {
 		return errors.New("--folder is missing, and the configuration has no classify.adaptations: the folder to keep adaptations in")
 	}
-	classifier, err := enrich.NewClassifier()
+	classifier, err := loadClassifier("", string(cfg.Classify.Tier))
 	if err != nil {
 		return err
 	}

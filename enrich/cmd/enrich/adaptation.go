@@ -67,7 +67,8 @@ func (c *evaluateCommand) adaptation(s *streams, classifier *enrich.Classifier) 
 		test, pool := order[:cut], order[cut:]
 		candidates := make([]label.Candidate, len(pool))
 		for i, at := range pool {
-			candidates[i] = label.Candidate{Predicted: results[at].Sentiment, P: likeliest(&results[at])}
+			k, p := likeliest(&results[at])
+			candidates[i] = label.Candidate{Predicted: labels[k], P: float32(p)}
 		}
 		sampler := label.NewSampler(candidates, seed)
 		var learnt []adapt.Example
@@ -82,9 +83,7 @@ func (c *evaluateCommand) adaptation(s *streams, classifier *enrich.Classifier) 
 			learnt, from = append(learnt, e), append(from, pool[d.Place])
 		}
 		o := adapt.Adapt(learnt, len(labels), seed)
-		own := func(i int) (int, float64) {
-			return slices.Index(labels, results[i].Sentiment), float64(likeliest(&results[i]))
-		}
+		own := func(i int) (int, float64) { return likeliest(&results[i]) }
 		adapted := own
 		if o.Accepted {
 			accepted++
@@ -137,14 +136,11 @@ func (c *evaluateCommand) adaptation(s *streams, classifier *enrich.Classifier) 
 	return nil
 }
 
-func likeliest(r *enrich.Result) float32 {
-	switch r.Sentiment {
-	case "negative":
-		return r.PNegative
-	case "positive":
-		return r.PPositive
-	}
-	return r.PNeutral
+// likeliest is the answer without abstention: its place among the labels, and its probability.
+func likeliest(r *enrich.Result) (int, float64) {
+	p := []float64{float64(r.PNegative), float64(r.PNeutral), float64(r.PPositive)}
+	k := adapt.Decide(p, nil)
+	return k, p[k]
 }
 
 func (j *judged) judge(examples []adapt.Example, test []int, labels []string, answer func(int) (int, float64)) {

@@ -50,7 +50,7 @@ func (c *backfillCommand) Run(ctx context.Context, s *streams) error {
 	if c.Folder == "" {
 		c.Folder = cfg.Classify.Adaptations
 	}
-	model, err := enrich.NewClassifier()
+	model, err := loadClassifier("", string(cfg.Classify.Tier))
 	if err != nil {
 		return err
 	}

@@ -192,7 +192,7 @@ func (c *labelMeasure) Run(s *streams) error {
 	if c.Folder == "" {
 		c.Folder = cfg.Classify.Adaptations
 	}
-	classifier, err := enrich.NewClassifier()
+	classifier, err := loadClassifier("", string(cfg.Classify.Tier))
 	if err != nil {
 		return err
 	}
