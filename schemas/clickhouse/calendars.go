@@ -55,10 +55,10 @@ func (r *migrationRecord) loadCalendar(ctx context.Context, c *calendar.Calendar
 }
 
 // replaceSpans writes the spans to a table of their own and puts them in the place of the calendar's partition: readers see the old calendar or the new one.
-// The name of that table is random, because a second loader may run at the same time.
+// The name of that table is random, because a second loader may run at the same time; its engine is named, because a replicated one belongs to one table.
 func (r *migrationRecord) replaceSpans(ctx context.Context, name string, rows []spanRow) (err error) {
 	staging := "business_spans_" + strings.ToLower(rand.Text())
-	if err := r.conn.Exec(ctx, "CREATE TABLE "+staging+" AS business_spans"); err != nil {
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+staging+" AS business_spans ENGINE = ReplacingMergeTree PARTITION BY calendar ORDER BY (calendar, utc_offset_s, s)"); err != nil {
 		return fmt.Errorf("creating %s: %w", staging, err)
 	}
 	defer func() {

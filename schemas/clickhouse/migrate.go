@@ -99,9 +99,8 @@ type migrationRecord struct {
 	sums map[string]string // checksum by file name
 }
 
-func openRecord(ctx context.Context, conn driver.Conn) (*migrationRecord, error) {
-	err := conn.Exec(ctx, `
-CREATE TABLE IF NOT EXISTS schema_migrations
+// recordTable makes the table of what was applied.
+const recordTable = `CREATE TABLE IF NOT EXISTS schema_migrations
 (
     name       String,
     checksum   String COMMENT 'SHA-256 of the file',
@@ -109,7 +108,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 )
 ENGINE = ReplacingMergeTree(applied_at)
 ORDER BY name
-COMMENT 'The SQL and calendar files that this database was brought up to'`)
+COMMENT 'The SQL and calendar files that this database was brought up to'`
+
+func openRecord(ctx context.Context, conn driver.Conn) (*migrationRecord, error) {
+	err := conn.Exec(ctx, recordTable)
 	if err != nil {
 		return nil, fmt.Errorf("creating the table schema_migrations: %w", err)
 	}

@@ -153,6 +153,12 @@ func configured(t *testing.T, brokers ...string) (command, *store.Store) {
 func TestMigrateAndSQL(t *testing.T) {
 	c, _ := configured(t)
 	c.want([]string{"migrate"}, "is up to date")
+	c.want([]string{"migrate", "--cluster", "kota", "--print"}, "message_facts_local ON CLUSTER kota", "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/", "ENGINE = Distributed(kota, ")
+	for _, args := range [][]string{{"migrate", "--print"}, {"migrate", "--cluster", "kota"}, {"migrate", "--print", "--cluster", "a b"}} {
+		if code, out, _ := c.run(args...); code == 0 || out != "" {
+			t.Errorf("%v ended with %d: %s", args, code, out)
+		}
+	}
 	c.want([]string{"sql", "SELECT {a:String} AS a, {b:UInt8} + 1 AS b, NULL AS c, [1, 2] AS d, toDateTime64('2026-03-01 01:02:03.5', 3, 'UTC') AS e, 0.1 AS f",
 		"--param", "a=x'; DROP TABLE message_facts; -- =\x1b[2J", "-p", "b=41"},
 		"a", "x'; DROP TABLE message_facts; -- =·[2J", "42", "NULL", "[1, 2]", "2026-03-01 01:02:03.5", "0.1", "1 rows")

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/dwiarah/dwiarah/schemas/clickhouse"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
@@ -43,11 +45,25 @@ func (c runCommand) Run(ctx context.Context, a *app) error {
 	).Run(ctx)
 }
 
-type migrateCommand struct{}
+type migrateCommand struct {
+	Cluster string `help:"The name of a ClickHouse cluster. With --print." placeholder:"NAME"`
+	Print   bool   `help:"Print the statements for the cluster, for clickhouse-client, and run nothing."`
+}
 
-func (migrateCommand) Run(ctx context.Context, a *app) error {
+func (c migrateCommand) Run(ctx context.Context, a *app) error {
 	cfg, err := a.config()
 	if err != nil {
+		return err
+	}
+	switch {
+	case (c.Cluster != "") != c.Print:
+		return errors.New("--cluster and --print go together: a cluster's tables are made by its administrator, with the statements that are printed")
+	case c.Print:
+		statements, err := clickhouse.Cluster(c.Cluster, cfg.ClickHouse.Database)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Out, "%s;\n", strings.Join(statements, ";\n\n"))
 		return err
 	}
 	did, err := sink.Migrate(ctx, cfg.ClickHouse, a.Log)

@@ -132,7 +132,7 @@ func (j *job) exec(ctx context.Context, what, sql string, parameters clickhouse.
 func (j *job) context(ctx context.Context, parameters clickhouse.Parameters) context.Context {
 	return clickhouse.Context(ctx, clickhouse.WithParameters(parameters), clickhouse.WithSettings(clickhouse.Settings{
 		// 2: a mutation returns when every replica has done it.
-		"mutations_sync": 2, "async_insert": 0, "max_partitions_per_insert_block": 0,
+		"mutations_sync": 2, "distributed_ddl_task_timeout": 3600, "distributed_foreground_insert": 1, "async_insert": 0, "max_partitions_per_insert_block": 0,
 	}))
 }
 
@@ -197,7 +197,7 @@ func (j *job) erase(ctx context.Context, table string, institutions, subjects []
 		if n == 0 || !step.do {
 			return nil
 		}
-		if err := j.exec(ctx, "deleting from "+table, "ALTER TABLE "+table+" DELETE"+which, parameters); err != nil {
+		if err := j.exec(ctx, "deleting from "+table, "ALTER TABLE "+j.store.Altered(table)+" DELETE"+which, parameters); err != nil {
 			return err
 		}
 	}
@@ -225,7 +225,7 @@ func (j *job) unpoint(ctx context.Context) error {
 		return err
 	}
 	j.proof.Pointers = n
-	return j.exec(ctx, "taking deleted authors out of other messages", "ALTER TABLE "+facts+" UPDATE parent_author_key = "+fmt.Sprintf(parent, "parent_author_key")+
+	return j.exec(ctx, "taking deleted authors out of other messages", "ALTER TABLE "+j.store.Altered(facts)+" UPDATE parent_author_key = "+fmt.Sprintf(parent, "parent_author_key")+
 		", mention_keys = "+fmt.Sprintf(others, "k")+which, nil)
 }
 
@@ -246,7 +246,7 @@ func (j *job) expire(ctx context.Context) error {
 			continue
 		}
 		j.proof.Expired += n
-		if err := j.exec(ctx, "deleting what has expired from "+table, "ALTER TABLE "+table+" DELETE"+which, parameters); err != nil {
+		if err := j.exec(ctx, "deleting what has expired from "+table, "ALTER TABLE "+j.store.Altered(table)+" DELETE"+which, parameters); err != nil {
 			return err
 		}
 	}
@@ -296,7 +296,7 @@ func (j *job) settleDisk(ctx context.Context, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	for {
 		n, err := j.count(ctx, "counting replaced parts",
-			"SELECT count() FROM system.parts WHERE database = currentDatabase() AND table IN ('"+bodies+"', '"+facts+"') AND NOT active", nil)
+			"SELECT count() FROM "+j.store.System("parts")+" WHERE database = currentDatabase() AND (startsWith(table, '"+bodies+"') OR startsWith(table, '"+facts+"')) AND NOT active", nil)
 		if err != nil {
 			return err
 		}
@@ -305,7 +305,7 @@ func (j *job) settleDisk(ctx context.Context, wait time.Duration) error {
 			return nil
 		}
 		for _, table := range []string{bodies, facts} {
-			if err := j.exec(ctx, "clearing old parts of "+table, "ALTER TABLE "+table+" DROP PARTITION "+noPartition, nil); err != nil {
+			if err := j.exec(ctx, "clearing old parts of "+table, "ALTER TABLE "+j.store.Altered(table)+" DROP PARTITION "+noPartition, nil); err != nil {
 				return err
 			}
 		}

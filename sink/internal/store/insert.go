@@ -18,9 +18,10 @@ var dedupSettingSince = proto.Version{Major: 26, Minor: 2}
 //   - no deduplication: its log is written before the part is there, so that a kill between the two and a repeat lose the rows, silently. A repeat
 //     that writes the rows again changes no view.
 //   - no asynchronous insert: an answer has to mean that the rows are in the table.
+//   - a Distributed table hands the rows on before it answers.
 //   - any number of partitions: an archive of ten years is 120 of them.
 func insertSettings(server proto.Version) clickhouse.Settings {
-	settings := clickhouse.Settings{"async_insert": 0, "max_partitions_per_insert_block": 0}
+	settings := clickhouse.Settings{"async_insert": 0, "distributed_foreground_insert": 1, "max_partitions_per_insert_block": 0}
 	if proto.CheckMinVersion(dedupSettingSince, server) {
 		settings["deduplicate_insert"] = "disable"
 	} else {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,8 @@ type Config struct {
 	Database  string        `koanf:"database"`
 	User      string        `koanf:"user"`
 	Password  config.Secret `koanf:"password"`
+	// Cluster is the name of the ClickHouse cluster whose tables sink migrate --cluster has made; empty for a single node.
+	Cluster string `koanf:"cluster"`
 	// CAFile holds the certificates that a server's is checked against, in PEM; empty for the system's. Only with TLS.
 	CAFile string `koanf:"ca_file"`
 	// InsecureSkipVerify takes any certificate.
@@ -89,6 +92,9 @@ func (c Config) Validate(report config.Report) {
 	if c.Database == "" {
 		report("database", "", "the database's name, as dwiarah")
 	}
+	if !clusterName.MatchString(c.Cluster) {
+		report("cluster", c.Cluster, "letters, digits and _, or empty")
+	}
 	if (c.CAFile != "" || c.InsecureSkipVerify) && first != "" && !schemes[first].tls {
 		report("addresses", c.Addresses[0], "clickhouses:// or https://, because ca_file or insecure_skip_verify is set")
 	}
@@ -104,6 +110,8 @@ func (c Config) Validate(report config.Report) {
 		report("retry_most", c.RetryMost.Std().String(), "at least retry_first, "+c.RetryFirst.Std().String())
 	}
 }
+
+var clusterName = regexp.MustCompile(`^[A-Za-z0-9_]*$`)
 
 // splitAddress returns an address's scheme and host:port. Its error says what is allowed.
 func splitAddress(address string) (scheme, host string, err error) {
@@ -181,6 +189,22 @@ func (s *Store) Addresses() string { return strings.Join(slices.Clone(s.config.A
 
 // Database is the name of the database.
 func (s *Store) Database() string { return s.config.Database }
+
+// Altered is how ALTER TABLE names a table of messages: on a cluster the Distributed one has no data, and each shard changes its own.
+func (s *Store) Altered(table string) string {
+	if s.config.Cluster == "" {
+		return table
+	}
+	return table + "_local ON CLUSTER " + s.config.Cluster
+}
+
+// System is where a system table has the rows of all nodes.
+func (s *Store) System(table string) string {
+	if s.config.Cluster == "" {
+		return "system." + table
+	}
+	return "clusterAllReplicas(" + s.config.Cluster + ", system." + table + ")"
+}
 
 // Ping asks for a sign of life.
 func (s *Store) Ping(ctx context.Context) error {

@@ -1,0 +1,103 @@
+package clickhouse
+
+import (
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// sharded are the tables whose rows lie on one shard, that of their institution. All others stand whole on every node: they are small, and every shard reads them.
+//
+// A thread is not split off from its institution: reciprocity, coverage of authors, concentration and the folding of requests join all threads of an
+// institution, so that shards by thread would send an institution's rows over the network for every metric. An institution too large for a node is a node
+// too small: fifty institutions' ten million messages take about a gigabyte.
+var sharded = []string{
+	"message_facts", "message_bodies", "tombstones", "visibility_changes", "settled_requests", "kept_months", "coverage_ledger", "account_counts",
+}
+
+// shardingKey keeps everything of an institution together.
+const shardingKey = "cityHash64(institution)"
+
+var (
+	tableForm = regexp.MustCompile(`(?s)^(.*)CREATE TABLE IF NOT EXISTS (\w+)\n(\(\n.*\n\)\n)ENGINE = (\w+)(?:\((.*?)\))?\n(.*)$`)
+	viewForm  = regexp.MustCompile(`(?m)^CREATE OR REPLACE VIEW (\w+) AS$`)
+	comment   = regexp.MustCompile(`\nCOMMENT '(.*)'$`)
+)
+
+// Cluster returns the statements that make the database on a ClickHouse cluster of that name, from the same files that Migrate applies to one node: every
+// table replicated, the big ones as NAME_local on each shard with a Distributed table NAME before them, the views over those. Servers need the macros {shard} and
+// {replica} and a Keeper. Every statement may be repeated. What the statements did is recorded, so that Migrate then finds nothing to do.
+func Cluster(name, database string) ([]string, error) { return cluster(name, database, files) }
+
+func cluster(name, database string, from fs.FS) ([]string, error) {
+	for _, n := range []string{name, database} {
+		if !databaseName.MatchString(n) {
+			return nil, fmt.Errorf("cluster or database %q: allowed are 1 to 63 letters, digits and _, not beginning with a digit", n)
+		}
+	}
+	migrations, err := scripts(from, "migrations", migrationName)
+	if err != nil {
+		return nil, err
+	}
+	views, err := scripts(from, "views", viewName)
+	if err != nil {
+		return nil, err
+	}
+	on := " ON CLUSTER " + name
+	statements := []string{"CREATE DATABASE IF NOT EXISTS " + database + on}
+	record := script{name: "schema_migrations", sql: recordTable}
+	for _, m := range append([]script{record}, migrations...) {
+		made, err := m.onCluster(name, database)
+		if err != nil {
+			return nil, err
+		}
+		statements = append(statements, made...)
+	}
+	for _, v := range views {
+		if !viewForm.MatchString(v.sql) {
+			return nil, fmt.Errorf("%s: no CREATE OR REPLACE VIEW NAME AS on a line of its own", v.name)
+		}
+		sql := viewForm.ReplaceAllString(v.sql, "CREATE OR REPLACE VIEW "+database+".$1"+on+" AS")
+		statements = append(statements, internalView.ReplaceAllString(sql, "FROM "+database+".$1"))
+	}
+	var noted []string
+	for _, s := range slices.Concat(migrations, views) {
+		noted = append(noted, fmt.Sprintf("('%s', '%s', now64(6, 'UTC'))", s.name, s.checksum))
+	}
+	return append(statements, "INSERT INTO "+database+".schema_migrations VALUES\n"+strings.Join(noted, ",\n")), nil
+}
+
+// onCluster returns a table's statements on a cluster.
+func (s script) onCluster(name, database string) ([]string, error) {
+	m := tableForm.FindStringSubmatch(s.sql)
+	if m == nil {
+		return nil, fmt.Errorf("%s: not of the form CREATE TABLE IF NOT EXISTS NAME (...) ENGINE = ...", s.name)
+	}
+	head, table, columns, engine, arguments, rest := m[1], m[2], m[3], m[4], m[5], m[6]
+	if !strings.HasSuffix(engine, "MergeTree") {
+		return nil, fmt.Errorf("%s: engine %s has no replicated form; allowed: the MergeTree family", s.name, engine)
+	}
+	if arguments != "" {
+		arguments = ", " + arguments
+	}
+	on := " ON CLUSTER " + name + "\n"
+	replicated := func(name, path, replica string) string {
+		return head + "CREATE TABLE IF NOT EXISTS " + database + "." + name + on + columns + "ENGINE = Replicated" + engine +
+			"('/clickhouse/tables/" + path + "/" + database + "/" + name + "', '" + replica + "'" + arguments + ")\n" + rest
+	}
+	if !slices.Contains(sharded, table) {
+		return []string{replicated(table, "whole", "{shard}-{replica}")}, nil
+	}
+	said := comment.FindStringSubmatch(rest)
+	if said == nil {
+		return nil, fmt.Errorf("%s: no COMMENT at its end", s.name)
+	}
+	local := table + "_local"
+	return []string{
+		replicated(local, "{shard}", "{replica}"),
+		"CREATE TABLE IF NOT EXISTS " + database + "." + table + strings.TrimSuffix(on, "\n") + " AS " + database + "." + local +
+			"\nENGINE = Distributed(" + name + ", " + database + ", " + local + ", " + shardingKey + ")\nCOMMENT '" + said[1] + "'",
+	}, nil
+}
