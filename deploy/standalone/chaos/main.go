@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/dwiarah/dwiarah/deploy/standalone/internal/chaos"
+	"github.com/dwiarah/dwiarah/deploy/standalone/internal/fleet"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
 )
@@ -28,7 +29,7 @@ type command struct {
 
 func main() {
 	engine.RunIfChild()
-	chaos.RunIfRole()
+	fleet.RunIfRole()
 	var c command
 	kong.Parse(&c, kong.Name("chaos"), kong.Description("Runs the pipeline under faults, and says whether everything that was sent is there, once."))
 	held := true

@@ -142,6 +142,13 @@ func (e *Engine) Addr() string {
 	return e.addr
 }
 
+// PID is the process id of the present child.
+func (e *Engine) PID() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.child.command.Process.Pid
+}
+
 // Done is closed when the child has ended and no other will follow: after Close, a death without supervision, or a Restart that failed.
 // Supervision never gives up. A later Restart makes a new channel.
 func (e *Engine) Done() <-chan struct{} {

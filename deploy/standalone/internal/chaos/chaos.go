@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dwiarah/dwiarah/deploy/standalone/internal/fleet"
 	"github.com/dwiarah/dwiarah/ingest"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
@@ -38,11 +39,11 @@ type Verdict struct {
 	Held                                 bool
 	Problems                             []string
 	Lines, Messages, Stored, DeadLetters int
-	Struck                               map[string]int          // faults by what they were
-	Standstill                           time.Duration           // the longest time in which the sink committed nothing although something waited
-	Drained                              time.Duration           // from the end of the faults until nothing waited
-	Footprints                           map[string][2]footprint // after the first quarter of the run and at its end
-	Parts                                [2]int                  // active parts of the tables, likewise
+	Struck                               map[string]int                // faults by what they were
+	Standstill                           time.Duration                 // the longest time in which the sink committed nothing although something waited
+	Drained                              time.Duration                 // from the end of the faults until nothing waited
+	Footprints                           map[string][2]fleet.Footprint // after the first quarter of the run and at its end
+	Parts                                [2]int                        // active parts of the tables, likewise
 	config                               Config
 }
 
@@ -60,7 +61,7 @@ type harness struct {
 	cfg                          Config
 	rng                          *rand.Rand
 	engine                       *engine.Engine
-	broker, ingest, enrich, sink *process
+	broker, ingest, enrich, sink *fleet.Process
 	toKafka, toClickHouse        *link
 	load                         *load
 	conn                         kafka.Conn
@@ -82,7 +83,7 @@ func Run(ctx context.Context, cfg Config) (v Verdict, err error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	h := &harness{ctx: ctx, cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), verdict: Verdict{Struck: map[string]int{}, Footprints: map[string][2]footprint{}, config: cfg}}
+	h := &harness{ctx: ctx, cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), verdict: Verdict{Struck: map[string]int{}, Footprints: map[string][2]fleet.Footprint{}, config: cfg}}
 	defer func() {
 		if closeErr := h.close(); closeErr != nil {
 			err = errors.Join(err, closeErr)
@@ -116,16 +117,16 @@ func (h *harness) some(most time.Duration) time.Duration {
 }
 
 func (h *harness) start() (err error) {
-	r := role{Dir: h.cfg.Dir, Database: databaseName}
-	for _, dir := range []string{r.Dir, r.inbox()} {
+	r := fleet.Role{Dir: h.cfg.Dir, Database: databaseName}
+	for _, dir := range []string{r.Dir, r.Inbox()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	if err := os.WriteFile(r.institutions(), []byte(institutionsYAML), 0o600); err != nil {
+	if err := os.WriteFile(r.Institutions(), []byte(institutionsYAML), 0o600); err != nil {
 		return err
 	}
-	if _, err := ingest.InitKeys(r.keys()); err != nil {
+	if _, err := ingest.InitKeys(r.Keys()); err != nil {
 		return err
 	}
 	log, err := os.OpenFile(filepath.Join(r.Dir, "engine.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -149,21 +150,21 @@ func (h *harness) start() (err error) {
 	h.conn = kafka.Conn{Brokers: []string{r.Kafka}, ClientID: "chaos"}
 	for _, p := range []struct {
 		name string
-		into **process
-	}{{roleBroker, &h.broker}, {roleIngest, &h.ingest}, {roleEnrich, &h.enrich}, {roleSink, &h.sink}} {
+		into **fleet.Process
+	}{{fleet.Broker, &h.broker}, {fleet.Ingest, &h.ingest}, {fleet.Enrich, &h.enrich}, {fleet.Sink, &h.sink}} {
 		one := r
 		one.Name = p.name
-		*p.into = newProcess(one)
-		if err := (*p.into).start(); err != nil {
+		*p.into = fleet.New(one)
+		if err := (*p.into).Start(); err != nil {
 			return err
 		}
-		if p.name == roleBroker {
+		if p.name == fleet.Broker {
 			if err := h.await(h.ctx); err != nil {
 				return err
 			}
 		}
 	}
-	h.load = newLoad(rand.New(rand.NewPCG(h.cfg.Seed, 2)), r.inbox())
+	h.load = newLoad(rand.New(rand.NewPCG(h.cfg.Seed, 2)), r.Inbox())
 	return nil
 }
 
@@ -302,11 +303,11 @@ func kindLength(what string) int {
 
 // measure notes what the processes take; n is 0 early and 1 at the end.
 func (h *harness) measure(n int) {
-	for _, p := range []*process{h.ingest, h.enrich, h.sink} {
-		if f, err := p.footprint(); err == nil {
-			both := h.verdict.Footprints[p.role.Name]
+	for _, p := range []*fleet.Process{h.ingest, h.enrich, h.sink} {
+		if f, err := p.Footprint(); err == nil {
+			both := h.verdict.Footprints[p.Role.Name]
 			both[n] = f
-			h.verdict.Footprints[p.role.Name] = both
+			h.verdict.Footprints[p.Role.Name] = both
 		}
 	}
 	if conn, err := h.database(databaseName); err == nil {
@@ -332,7 +333,7 @@ func (h *harness) drain() error {
 			return nil
 		case <-time.After(200 * time.Millisecond):
 		}
-		done, err := h.ingest.role.done()
+		done, err := h.ingest.Role.Imported()
 		if err != nil {
 			return err
 		}
@@ -349,22 +350,20 @@ func (h *harness) drain() error {
 
 func (h *harness) troubles() []string {
 	var all []string
-	for _, p := range []*process{h.broker, h.ingest, h.enrich, h.sink} {
+	for _, p := range []*fleet.Process{h.broker, h.ingest, h.enrich, h.sink} {
 		if p == nil {
 			continue
 		}
-		p.mu.Lock()
-		all = append(all, p.troubles...)
-		p.mu.Unlock()
+		all = append(all, p.Troubles()...)
 	}
 	return all
 }
 
 func (h *harness) close() error {
 	var errs []error
-	for _, p := range []*process{h.ingest, h.enrich, h.sink, h.broker} {
+	for _, p := range []*fleet.Process{h.ingest, h.enrich, h.sink, h.broker} {
 		if p != nil {
-			errs = append(errs, p.stop(stopPatience))
+			errs = append(errs, p.Stop(stopPatience))
 		}
 	}
 	for _, l := range []*link{h.toKafka, h.toClickHouse} {
@@ -390,9 +389,9 @@ func (v Verdict) String() string {
 	}
 	slices.Sort(struck)
 	var sizes []string
-	for _, name := range []string{roleIngest, roleEnrich, roleSink} {
+	for _, name := range []string{fleet.Ingest, fleet.Enrich, fleet.Sink} {
 		f := v.Footprints[name]
-		sizes = append(sizes, fmt.Sprintf("%s %d→%d MB %d→%d fd", name, f[0].rss>>20, f[1].rss>>20, f[0].descriptors, f[1].descriptors))
+		sizes = append(sizes, fmt.Sprintf("%s %d→%d MB %d→%d fd", name, f[0].RSS>>20, f[1].RSS>>20, f[0].Descriptors, f[1].Descriptors))
 	}
 	line := fmt.Sprintf("%s seed %d: %d lines sent, %d messages stored of %d visible ones, %d dead letters; %s; longest standstill %.1fs, drained in %.1fs; %s, parts %d→%d; replay: make chaos SEED=%d FAULTS=%s SECONDS=%.0f",
 		word, v.config.Seed, v.Lines, v.Stored, v.Messages, v.DeadLetters, strings.Join(struck, ", "), v.Standstill.Seconds(), v.Drained.Seconds(),

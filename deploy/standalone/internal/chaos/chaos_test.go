@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dwiarah/dwiarah/deploy/standalone/internal/fleet"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 )
 
 func TestMain(m *testing.M) {
 	engine.RunIfChild()
-	RunIfRole()
+	fleet.RunIfRole()
 	os.Exit(m.Run())
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/dwiarah/dwiarah/deploy/standalone/internal/fleet"
 )
 
 // Faults by the number that DELIVERY gives them.
@@ -44,9 +46,9 @@ func parseFaults(list string) ([]string, error) {
 
 // crashPoints by the process that passes them.
 var crashPoints = map[string][]string{
-	roleIngest: {"ingest.import.after_ack", "ingest.import.after_position", "producer.after_ack"},
-	roleEnrich: {"enrich.before_produce", "enrich.after_produce", "producer.after_ack", "consumer.before_commit", "consumer.after_commit"},
-	roleSink:   {"sink.before_insert", "sink.after_insert", "consumer.before_commit", "consumer.after_commit"},
+	fleet.Ingest: {"ingest.import.after_ack", "ingest.import.after_position", "producer.after_ack"},
+	fleet.Enrich: {"enrich.before_produce", "enrich.after_produce", "producer.after_ack", "consumer.before_commit", "consumer.after_commit"},
+	fleet.Sink:   {"sink.before_insert", "sink.after_insert", "consumer.before_commit", "consumer.after_commit"},
 }
 
 // session is how long a group waits for a silent member.
@@ -54,33 +56,33 @@ const session = 6 * time.Second
 
 // strike does one fault, and returns what it was and how long it lasts until it is undone.
 func (h *harness) strike(fault string) (what string, lasts time.Duration, undo func() error, err error) {
-	services := []*process{h.ingest, h.enrich, h.sink}
+	services := []*fleet.Process{h.ingest, h.enrich, h.sink}
 	service := services[h.rng.IntN(len(services))]
 	switch fault {
 	case kills:
-		service.signal(syscall.SIGKILL)
-		return "kill -9 " + service.role.Name, 0, nil, nil
+		service.Signal(syscall.SIGKILL)
+		return "kill -9 " + service.Role.Name, 0, nil, nil
 	case points:
-		names := crashPoints[service.role.Name]
+		names := crashPoints[service.Role.Name]
 		point := fmt.Sprintf("%s:%d", names[h.rng.IntN(len(names))], 1+h.rng.IntN(4))
-		service.dieAt(point)
-		return "kill -9 " + service.role.Name + " at " + point, 0, nil, nil
+		service.DieAt(point)
+		return "kill -9 " + service.Role.Name + " at " + point, 0, nil, nil
 	case terms:
-		service.signal(syscall.SIGTERM)
-		return "SIGTERM " + service.role.Name, 0, nil, nil
+		service.Signal(syscall.SIGTERM)
+		return "SIGTERM " + service.Role.Name, 0, nil, nil
 	case engines:
 		return "kill -9 ClickHouse", 0, nil, h.engine.Kill()
 	case brokers:
-		h.broker.signal(syscall.SIGKILL)
+		h.broker.Signal(syscall.SIGKILL)
 		return "kill -9 broker", 0, nil, nil
 	case rebalance:
-		other := newProcess(h.sink.role)
-		other.log += ".other"
-		return "another sink", 3*time.Second + h.some(5*time.Second), func() error { return other.stop(stopPatience) }, other.start()
+		other := fleet.New(h.sink.Role)
+		other.Log += ".other"
+		return "another sink", 3*time.Second + h.some(5*time.Second), func() error { return other.Stop(stopPatience) }, other.Start()
 	case zombies:
 		service = services[1+h.rng.IntN(2)]
-		service.signal(syscall.SIGSTOP)
-		return "SIGSTOP " + service.role.Name, 2*session + h.some(2*time.Second), func() error { service.signal(syscall.SIGCONT); return nil }, nil
+		service.Signal(syscall.SIGSTOP)
+		return "SIGSTOP " + service.Role.Name, 2*session + h.some(2*time.Second), func() error { service.Signal(syscall.SIGCONT); return nil }, nil
 	case networks:
 		l := []*link{h.toKafka, h.toClickHouse}[h.rng.IntN(2)]
 		what, err := l.spoil(h.rng)

@@ -11,6 +11,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/dwiarah/dwiarah/deploy/standalone/internal/fleet"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
@@ -200,16 +201,16 @@ func (h *harness) untilRead(ctx context.Context, group string, topics ...string)
 
 // judgeViews: a sink that nobody disturbs reads the same log into tables of its own, and every view says the same of both.
 func (h *harness) judgeViews(conn driver.Conn) error {
-	r := h.sink.role
+	r := h.sink.Role
 	r.Database, r.Group, r.ClickHouse = calmName, "chaos-calm", "http://"+h.engine.Addr()
-	calm := newProcess(r)
-	if err := calm.start(); err != nil {
+	calm := fleet.New(r)
+	if err := calm.Start(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, drainPatience)
 	defer cancel()
 	err := h.untilRead(ctx, r.Group, schemas.TopicEnriched, schemas.TopicLedger)
-	if err := errors.Join(err, calm.stop(stopPatience)); err != nil {
+	if err := errors.Join(err, calm.Stop(stopPatience)); err != nil {
 		return fmt.Errorf("reading the log once more: %w", err)
 	}
 	period := fmt.Sprintf("(institution = '%s', from = '%s', to = '%s'", institution, wire(h.load.ledger.first), wire(h.load.ledger.last))
@@ -248,14 +249,14 @@ const (
 // judgeFlat holds that nothing has grown since the first quarter.
 func (h *harness) judgeFlat() {
 	for name, f := range h.verdict.Footprints {
-		if f[0].rss == 0 || f[1].rss == 0 {
+		if f[0].RSS == 0 || f[1].RSS == 0 {
 			h.problem("%s was not measured", name)
 		}
-		if f[1].rss > f[0].rss+f[0].rss/4+roomBytes {
-			h.problem("%s grew from %d to %d MB", name, f[0].rss>>20, f[1].rss>>20)
+		if f[1].RSS > f[0].RSS+f[0].RSS/4+roomBytes {
+			h.problem("%s grew from %d to %d MB", name, f[0].RSS>>20, f[1].RSS>>20)
 		}
-		if f[1].descriptors > f[0].descriptors+roomDescriptors {
-			h.problem("%s has %d descriptors, it had %d", name, f[1].descriptors, f[0].descriptors)
+		if f[1].Descriptors > f[0].Descriptors+roomDescriptors {
+			h.problem("%s has %d descriptors, it had %d", name, f[1].Descriptors, f[0].Descriptors)
 		}
 	}
 	if h.verdict.Parts[1] > h.verdict.Parts[0]+roomParts {

@@ -1,4 +1,5 @@
-package chaos
+// Package fleet runs the pipeline's processes, each started anew from the binary that runs it, so that they can be killed, stopped and measured one by one.
+package fleet
 
 import (
 	"context"
@@ -28,19 +29,19 @@ import (
 	"github.com/dwiarah/dwiarah/sink"
 )
 
-// roleVariable holds what a process of the harness is to be, as JSON: the harness starts its own binary anew for each.
-const roleVariable = "DWIARAH_CHAOS_ROLE"
+// roleVariable holds what a process is to be, as JSON: a fleet starts its own binary anew for each.
+const roleVariable = "DWIARAH_FLEET_ROLE"
 
 // Names of the processes.
 const (
-	roleBroker = "broker"
-	roleIngest = "ingest"
-	roleEnrich = "enrich"
-	roleSink   = "sink"
+	Broker = "broker"
+	Ingest = "ingest"
+	Enrich = "enrich"
+	Sink   = "sink"
 )
 
-// role is what a process is told.
-type role struct {
+// Role is what a process is told.
+type Role struct {
 	Name       string
 	Kafka      string // address that clients dial
 	Listen     string // of the broker: where it listens
@@ -50,22 +51,23 @@ type role struct {
 	Dir        string // everything that survives
 }
 
-func (r role) institutions() string { return filepath.Join(r.Dir, "institutions.yaml") }
-func (r role) keys() string         { return filepath.Join(r.Dir, "identity.keys") }
-func (r role) inbox() string        { return filepath.Join(r.Dir, "inbox") }
-func (r role) imported() string     { return filepath.Join(r.Dir, "imported") }
+// Paths within Dir that whoever starts a fleet fills.
+func (r Role) Institutions() string { return filepath.Join(r.Dir, "institutions.yaml") }
+func (r Role) Keys() string         { return filepath.Join(r.Dir, "identity.keys") }
+func (r Role) Inbox() string        { return filepath.Join(r.Dir, "inbox") }
+func (r Role) imported() string     { return filepath.Join(r.Dir, "imported") }
 
-// RunIfRole makes this process what the harness asks for, and does not return then. A command and a TestMain call it first.
+// RunIfRole makes this process what its starter asks for, and does not return then. A command and a TestMain call it first.
 func RunIfRole() {
 	text := os.Getenv(roleVariable)
 	if text == "" {
 		return
 	}
-	go func() { // the harness holds the other end: whatever becomes of it, its processes do not outlive it
+	go func() { // its starter holds the other end: whatever becomes of it, its processes do not outlive it
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(3)
 	}()
-	var r role
+	var r Role
 	err := json.Unmarshal([]byte(text), &r)
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -79,17 +81,17 @@ func RunIfRole() {
 	os.Exit(0)
 }
 
-func (r role) run(ctx context.Context) error {
+func (r Role) run(ctx context.Context) error {
 	tel, err := telemetry.New(r.Name, telemetry.Config{Log: telemetry.LogConfig{Level: "warn", Format: "text"}})
 	if err != nil {
 		return err
 	}
 	switch r.Name {
-	case roleBroker:
+	case Broker:
 		return r.runBroker(ctx, tel.Log)
-	case roleIngest:
+	case Ingest:
 		return r.runIngest(ctx, tel)
-	case roleEnrich:
+	case Enrich:
 		cfg := enrich.DefaultConfig()
 		cfg.Kafka.Brokers = []string{r.Kafka}
 		s, err := enrich.New(cfg, tel)
@@ -97,7 +99,7 @@ func (r role) run(ctx context.Context) error {
 			return err
 		}
 		return run.New(tel.Log, run.Part{Name: r.Name, Run: s.Run}).Run(ctx)
-	case roleSink:
+	case Sink:
 		s, err := sink.New(r.sink(), tel)
 		if err != nil {
 			return err
@@ -107,7 +109,7 @@ func (r role) run(ctx context.Context) error {
 	return fmt.Errorf("role %q is not known", r.Name)
 }
 
-func (r role) sink() sink.Config {
+func (r Role) sink() sink.Config {
 	cfg := sink.DefaultConfig()
 	cfg.Kafka.Brokers = []string{r.Kafka}
 	if r.Group != "" {
@@ -116,18 +118,18 @@ func (r role) sink() sink.Config {
 	cfg.ClickHouse.Addresses, cfg.ClickHouse.Database = []string{r.ClickHouse}, r.Database
 	// An INSERT over a network that swallows answers is given up after this.
 	cfg.ClickHouse.AttemptTimeout, cfg.ClickHouse.RetryMost = config.Duration(10*time.Second), config.Duration(2*time.Second)
-	cfg.Institutions, cfg.Migrate = r.institutions(), true
+	cfg.Institutions, cfg.Migrate = r.Institutions(), true
 	cfg.Reports.Enabled, cfg.Reports.Dir = false, filepath.Join(r.Dir, "reports")
 	return cfg
 }
 
-// partitions of each topic.
-const partitions = 4
+// Partitions of each topic.
+const Partitions = 4
 
-func (r role) runBroker(ctx context.Context, log *slog.Logger) error {
+func (r Role) runBroker(ctx context.Context, log *slog.Logger) error {
 	cfg := broker.Config{Addr: r.Listen, Advertise: r.Kafka, DataDir: filepath.Join(r.Dir, "kafka"), Log: log}
 	for _, name := range []string{schemas.TopicRaw, schemas.TopicEnriched, schemas.TopicDead, schemas.TopicLedger} {
-		cfg.Topics = append(cfg.Topics, kafka.TopicSpec{Name: name, Partitions: partitions})
+		cfg.Topics = append(cfg.Topics, kafka.TopicSpec{Name: name, Partitions: Partitions})
 	}
 	b, err := broker.Start(cfg)
 	if err != nil {
@@ -139,21 +141,21 @@ func (r role) runBroker(ctx context.Context, log *slog.Logger) error {
 
 // runIngest imports the archives of the inbox in their order, and goes on with what comes. Which of them are done is written down after each: a process
 // that dies in between imports one more than needed, which changes nothing.
-func (r role) runIngest(ctx context.Context, tel *telemetry.Telemetry) error {
-	directory, err := institutions.Load(r.institutions())
+func (r Role) runIngest(ctx context.Context, tel *telemetry.Telemetry) error {
+	directory, err := institutions.Load(r.Institutions())
 	if err != nil {
 		return err
 	}
-	ring, err := ingest.LoadKeys(r.keys())
+	ring, err := ingest.LoadKeys(r.Keys())
 	if err != nil {
 		return err
 	}
-	done, err := r.done()
+	done, err := r.Imported()
 	if err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		entries, err := os.ReadDir(r.inbox())
+		entries, err := os.ReadDir(r.Inbox())
 		if err != nil {
 			return err
 		}
@@ -165,7 +167,7 @@ func (r role) runIngest(ctx context.Context, tel *telemetry.Telemetry) error {
 			_, err := ingest.Import(ctx, ingest.ImportConfig{
 				Kafka: kafka.Conn{Brokers: []string{r.Kafka}, ClientID: "chaos-ingest"}, Institutions: directory, Keys: ring,
 				StateDir: filepath.Join(r.Dir, "ingest"), BatchMessages: 500, Log: tel.Log,
-			}, []string{filepath.Join(r.inbox(), e.Name())})
+			}, []string{filepath.Join(r.Inbox(), e.Name())})
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -187,7 +189,8 @@ func (r role) runIngest(ctx context.Context, tel *telemetry.Telemetry) error {
 	return nil
 }
 
-func (r role) done() ([]string, error) {
+// Imported are the archives of the inbox that ingest has done with.
+func (r Role) Imported() ([]string, error) {
 	text, err := os.ReadFile(r.imported())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -195,7 +198,7 @@ func (r role) done() ([]string, error) {
 	return strings.Fields(string(text)), err
 }
 
-func (r role) setDone(names []string) error {
+func (r Role) setDone(names []string) error {
 	next := r.imported() + ".next"
 	if err := os.WriteFile(next, []byte(strings.Join(names, "\n")), 0o600); err != nil {
 		return err

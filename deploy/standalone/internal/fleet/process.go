@@ -1,4 +1,4 @@
-package chaos
+package fleet
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,10 +21,10 @@ import (
 // restartPause is how long a supervisor waits before it starts a dead process again.
 const restartPause = 300 * time.Millisecond
 
-// process is one of the pipeline's processes, started again whenever it has died.
-type process struct {
-	role role
-	log  string // file of its standard error
+// Process is one of the pipeline's processes, started again whenever it has died.
+type Process struct {
+	Role Role
+	Log  string // file of its standard error
 
 	mu       sync.Mutex
 	cmd      *exec.Cmd
@@ -35,12 +36,13 @@ type process struct {
 	troubles []string // ends of its own accord, with the last words
 }
 
-func newProcess(r role) *process {
-	return &process{role: r, log: filepath.Join(r.Dir, r.Name+r.Group+".log")}
+// New returns a process that is not running.
+func New(r Role) *Process {
+	return &Process{Role: r, Log: filepath.Join(r.Dir, r.Name+r.Group+".log")}
 }
 
-// start starts the process and keeps it running until stop.
-func (p *process) start() error {
+// Start starts the process and keeps it running until stop.
+func (p *Process) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held = false
@@ -48,8 +50,8 @@ func (p *process) start() error {
 }
 
 // spawn starts one life. The caller holds mu.
-func (p *process) spawn() error {
-	told, err := json.Marshal(p.role)
+func (p *Process) spawn() error {
+	told, err := json.Marshal(p.Role)
 	if err != nil {
 		return err
 	}
@@ -57,7 +59,7 @@ func (p *process) spawn() error {
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func (p *process) spawn() error {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting %s: %w", p.role.Name, err)
+		return fmt.Errorf("starting %s: %w", p.Role.Name, err)
 	}
 	p.starts++
 	p.cmd, p.exited, p.killed = cmd, make(chan struct{}), p.point != ""
@@ -78,7 +80,7 @@ func (p *process) spawn() error {
 	return nil
 }
 
-func (p *process) watch(cmd *exec.Cmd, exited chan struct{}) {
+func (p *Process) watch(cmd *exec.Cmd, exited chan struct{}) {
 	err := cmd.Wait()
 	close(exited)
 	p.mu.Lock()
@@ -87,7 +89,7 @@ func (p *process) watch(cmd *exec.Cmd, exited chan struct{}) {
 		return
 	}
 	if err != nil && !p.killed {
-		p.troubles = append(p.troubles, fmt.Sprintf("%s ended by itself (%v): %s", p.role.Name, err, p.lastWords()))
+		p.troubles = append(p.troubles, fmt.Sprintf("%s ended by itself (%v): %s", p.Role.Name, err, p.lastWords()))
 	}
 	p.mu.Unlock()
 	time.Sleep(restartPause)
@@ -100,8 +102,15 @@ func (p *process) watch(cmd *exec.Cmd, exited chan struct{}) {
 	}
 }
 
-func (p *process) lastWords() string {
-	text, err := os.ReadFile(p.log)
+// Troubles are the ends of the process that nobody had asked for, with its last words.
+func (p *Process) Troubles() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.troubles)
+}
+
+func (p *Process) lastWords() string {
+	text, err := os.ReadFile(p.Log)
 	if err != nil {
 		return ""
 	}
@@ -109,8 +118,8 @@ func (p *process) lastWords() string {
 	return string(lines[len(lines)-1])
 }
 
-// signal sends a signal to the present life. After one that ends it, another follows.
-func (p *process) signal(s syscall.Signal) {
+// Signal sends a signal to the present life. After one that ends it, another follows.
+func (p *Process) Signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd == nil || p.held {
@@ -122,16 +131,16 @@ func (p *process) signal(s syscall.Signal) {
 	_ = p.cmd.Process.Signal(s) // it may have died by itself just now
 }
 
-// dieAt makes the process die now, and its next life at a crash point.
-func (p *process) dieAt(point string) {
+// DieAt makes the process die now, and its next life at a crash point.
+func (p *Process) DieAt(point string) {
 	p.mu.Lock()
 	p.point = point
 	p.mu.Unlock()
-	p.signal(syscall.SIGKILL)
+	p.Signal(syscall.SIGKILL)
 }
 
-// stop ends the process in good order; nothing follows.
-func (p *process) stop(patience time.Duration) error {
+// Stop ends the process in good order; nothing follows.
+func (p *Process) Stop(patience time.Duration) error {
 	p.mu.Lock()
 	p.held = true
 	cmd, exited := p.cmd, p.exited
@@ -146,58 +155,61 @@ func (p *process) stop(patience time.Duration) error {
 	case <-time.After(patience):
 		_ = cmd.Process.Kill()
 		<-exited
-		return fmt.Errorf("%s did not stop within %v", p.role.Name, patience)
+		return fmt.Errorf("%s did not stop within %v", p.Role.Name, patience)
 	}
 	return nil
 }
 
-// footprint is what a process takes.
-type footprint struct {
-	rss         int64 // bytes
-	descriptors int
-	cpu         time.Duration // user and system, of this life
+// Footprint is what a process takes.
+type Footprint struct {
+	RSS, Peak   int64 // bytes
+	Descriptors int
+	CPU         time.Duration // user and system, of this life
 }
 
 // clockTick is USER_HZ, which Linux fixes at 100 for everything that it shows to programs.
 const clockTick = time.Second / 100
 
-func (p *process) footprint() (footprint, error) {
+func (p *Process) Footprint() (Footprint, error) {
 	p.mu.Lock()
 	cmd := p.cmd
 	p.mu.Unlock()
 	if cmd == nil {
-		return footprint{}, errors.New("not running")
+		return Footprint{}, errors.New("not running")
 	}
-	return footprintOf(cmd.Process.Pid)
+	return FootprintOf(cmd.Process.Pid)
 }
 
-func footprintOf(pid int) (footprint, error) {
+// FootprintOf is the footprint of any process.
+func FootprintOf(pid int) (Footprint, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	status, err := os.ReadFile(filepath.Join(dir, "status"))
 	if err != nil {
-		return footprint{}, err
+		return Footprint{}, err
 	}
-	var f footprint
+	var f Footprint
 	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			f.rss = kb << 10
+		for field, into := range map[string]*int64{"VmRSS:": &f.RSS, "VmHWM:": &f.Peak} {
+			if rest, ok := strings.CutPrefix(line, field); ok {
+				kb, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+				*into = kb << 10
+			}
 		}
 	}
 	open, err := os.ReadDir(filepath.Join(dir, "fd"))
 	if err != nil {
-		return footprint{}, err
+		return Footprint{}, err
 	}
-	f.descriptors = len(open)
+	f.Descriptors = len(open)
 	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
-		return footprint{}, err
+		return Footprint{}, err
 	}
 	// The command's name, in brackets, may hold spaces: what follows it begins with field 3.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	for _, at := range []int{11, 12} { // utime, stime
 		ticks, _ := strconv.ParseInt(fields[at], 10, 64)
-		f.cpu += time.Duration(ticks) * clockTick
+		f.CPU += time.Duration(ticks) * clockTick
 	}
 	return f, nil
 }
