@@ -9,6 +9,7 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/internal/adapt"
 	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
 	"github.com/dwiarah/dwiarah/enrich/internal/label"
+	"github.com/dwiarah/dwiarah/enrich/internal/template"
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
 )
 
@@ -140,16 +141,17 @@ func (c *Classifier) Adapted(a *adapt.Adaptation) (*Classifier, error) {
 	return &out, nil
 }
 
-// Classifiers are the model and its adaptations by institution.
+// Classifiers are the model, its adaptations by institution, and the templates of the accounts.
 type Classifiers struct {
-	model *Classifier
-	of    map[string]*Classifier
+	model     *Classifier
+	of        map[string]*Classifier
+	templates *template.Set
 }
 
 // LoadAdaptations reads the newest adaptation of each institution from a folder; an empty path means none. Those of another model are left alone, and said so: they
 // have to be learnt again from the labels.
 func LoadAdaptations(c *Classifier, folder string, log *slog.Logger) (*Classifiers, error) {
-	out := &Classifiers{model: c, of: map[string]*Classifier{}}
+	out := &Classifiers{model: c, of: map[string]*Classifier{}, templates: &template.Set{}}
 	if folder == "" {
 		return out, nil
 	}

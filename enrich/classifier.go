@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,12 +90,21 @@ type Result struct {
 	// RiskSeverity is 0 to 5.
 	RiskSeverity int              `json:"risk_severity"`
 	RiskP        TagProbabilities `json:"risk_p"`
+	// Escalation is none, threatens_ombudsman_media_legal or viral_call.
+	Escalation string `json:"escalation"`
+	// Evidence is claim, media or document; Target is institution, officer, policy, other_institution or unclear. Both are empty without a risk tag.
+	Evidence string `json:"evidence"`
+	Target   string `json:"target"`
+	// Sarcasm says that the text means the opposite of its words.
+	Sarcasm bool `json:"sarcasm"`
 	// Toxicity is the probability that the text abuses somebody; it is apart from risk.
 	Toxicity float32 `json:"toxicity"`
 	// ContentFunction is informative, educative, entertaining, mixed or other for the institution's own texts, empty for others.
-	ContentFunction string  `json:"content_function"`
-	NeedsReply      bool    `json:"needs_reply"`
-	PNeedsReply     float32 `json:"p_needs_reply"`
+	ContentFunction string `json:"content_function"`
+	// IsAuto says of the institution's own text that its words show an automatic reply.
+	IsAuto      bool    `json:"is_auto"`
+	NeedsReply  bool    `json:"needs_reply"`
+	PNeedsReply float32 `json:"p_needs_reply"`
 	// ModelVersion names the artefact, the rules and, unless it is the best, the tier.
 	ModelVersion string `json:"model_version"`
 }
@@ -121,7 +131,7 @@ type Classifier struct {
 	table    *risk.Table
 	lexicon  *risk.Lexicon
 
-	sentiment, language, risk, reply, toxic, function *model.Head
+	sentiment, language, risk, reply, toxic, function, sarcasm *model.Head
 
 	parentOf []int
 	parents  []string
@@ -165,7 +175,7 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	}
 	c.release = fmt.Sprintf("%s/rules-%d", m.Version, c.table.RulesVersion)
 	for name, into := range map[string]**model.Head{train.HeadLanguage: &c.language, train.HeadRisk: &c.risk,
-		train.HeadReply: &c.reply, train.HeadToxic: &c.toxic, train.HeadFunction: &c.function} {
+		train.HeadReply: &c.reply, train.HeadToxic: &c.toxic, train.HeadFunction: &c.function, train.HeadSarcasm: &c.sarcasm} {
 		if *into, err = m.Head(name); err != nil {
 			return nil, fmt.Errorf("loading the classifier: %w", err)
 		}
@@ -234,16 +244,18 @@ func (c *Classifier) ClassifyInto(r *Result, s, lang string, outbound bool) {
 func (c *Classifier) classify(w *scratch, r *Result, s, lang string, outbound bool) {
 	c.analyzer.Analyze(&w.doc, s)
 	w.scorer.Score(&w.doc)
-	*r = Result{ModelVersion: c.version, RiskTag: risk.None, RiskTags: r.RiskTags[:0], RiskP: r.RiskP[:0]}
+	*r = Result{ModelVersion: c.version, RiskTag: risk.None, RiskTags: r.RiskTags[:0], RiskP: r.RiskP[:0], Escalation: risk.EscalationNone}
 	c.setSentiment(w, r)
 	r.Lang = c.languageOf(w, lang)
 	r.Toxicity = c.toxicity(w)
 	if outbound {
 		r.ContentFunction = c.functionOf(w)
+		r.IsAuto = c.table.Automatic(&w.doc)
 		return
 	}
 	c.setRisk(w, r)
 	c.setNeedsReply(w, r)
+	c.setSarcasm(w, r)
 	if c.adapted != nil {
 		c.adapted.correct(c, w, r)
 	}
@@ -338,10 +350,14 @@ func (c *Classifier) functionOf(w *scratch) string {
 const (
 	// reportedP is the least probability of a tag that is worth a place in the row.
 	reportedP = 0.01
-	// parentP is how sure a group of tags must be to be reported in place of a tag that is not.
-	parentP = 0.75
-	// parentSeverity caps a group: what is not sure enough to be named is not sure enough to alarm.
-	parentSeverity = 3
+	// namedP is the least probability at which a tag is named. Its own threshold, chosen for precision, is what it needs to alarm.
+	namedP = 0.3
+	// besideP is the least share of the likeliest tag's probability at which another is named beside it.
+	besideP = 0.7
+	// parentP is how sure a group of tags must be to be reported where none of them is likely enough to be named.
+	parentP = 0.5
+	// unsureSeverity caps what is not sure enough to alarm: a group, and a tag under its threshold.
+	unsureSeverity = 3
 )
 
 func (c *Classifier) setRisk(w *scratch, r *Result) {
@@ -350,26 +366,40 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 	}
 	p := w.p[:len(c.risk.Labels)]
 	w.scorer.Probabilities(c.risk, p)
-	// Praise shares its words with complaints (the officer, the counter, the wait): as far as a text is praise, it raises no risk. Rules stand above
-	// that, because what they ask for is no praise whatever its tone.
+	// Questions and praise share their words with complaints (the officer, the counter, the wait): as far as a text is not negative, it raises no risk.
+	// Rules stand above that, because what they ask for is a risk whatever its tone.
+	negative := math.Sqrt(float64(r.PNegative))
 	for i := range p {
-		p[i] *= 1 - float64(r.PPositive)
+		p[i] *= negative
 	}
 	modifiers := c.table.Apply(&w.doc, p)
+	r.Escalation = modifiers.Escalation()
+	named := max(namedP, besideP*p[largest(p)])
 	for i, tag := range c.risk.Labels {
 		if p[i] >= reportedP {
 			r.RiskP = append(r.RiskP, TagProbability{tag, float32(p[i])})
 		}
-		if p[i] >= c.risk.Threshold[i] {
-			if len(r.RiskTags) == 0 {
-				r.RiskTag, r.RiskSeverity = tag, c.table.Severity(i, modifiers)
-			}
-			r.RiskTags = append(r.RiskTags, tag)
+		if p[i] < named {
+			continue
 		}
+		if len(r.RiskTags) == 0 {
+			r.RiskTag, r.RiskSeverity = tag, c.table.Severity(i, modifiers)
+			if p[i] < c.risk.Threshold[i] {
+				r.RiskSeverity = min(r.RiskSeverity, unsureSeverity)
+			}
+		}
+		r.RiskTags = append(r.RiskTags, tag)
+	}
+	if len(r.RiskTags) == 0 {
+		c.setRiskGroup(p, r)
 	}
 	if len(r.RiskTags) > 0 {
-		return
+		r.Evidence, r.Target = modifiers.Evidence(), c.table.Target(&w.doc, r.RiskTag)
 	}
+}
+
+// setRiskGroup reports the parent of tags that are likely only together.
+func (c *Classifier) setRiskGroup(p []float64, r *Result) {
 	best, bestP := -1, parentP
 	for parent := range c.parents {
 		miss, children := 1.0, 0
@@ -389,12 +419,18 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 	r.RiskTag = c.parents[best]
 	r.RiskP = append(r.RiskP, TagProbability{r.RiskTag, float32(bestP)})
 	r.RiskTags = append(r.RiskTags, r.RiskTag)
-	r.RiskSeverity = parentSeverity
+	r.RiskSeverity = unsureSeverity
 	for i, of := range c.parentOf {
 		if of == best {
 			r.RiskSeverity = min(r.RiskSeverity, c.table.Tags[i].Severity)
 		}
 	}
+}
+
+func (c *Classifier) setSarcasm(w *scratch, r *Result) {
+	p := w.p[:1]
+	w.scorer.Probabilities(c.sarcasm, p)
+	r.Sarcasm = !wordless(&w.doc) && p[0] >= c.sarcasm.Threshold[0]
 }
 
 func (c *Classifier) setNeedsReply(w *scratch, r *Result) {

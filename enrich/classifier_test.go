@@ -92,6 +92,36 @@ func TestRiskTags(t *testing.T) {
 	f("", "none", 0)
 }
 
+func TestModifiers(t *testing.T) {
+	c := classifier(t)
+	f := func(s, escalation, evidence, target string) {
+		t.Helper()
+		if r := c.Classify(s, "", false); r.Escalation != escalation || r.Evidence != evidence || r.Target != target {
+			t.Errorf("%q: %s, %s, %s (%s)", s, r.Escalation, r.Evidence, r.Target, r.RiskTag)
+		}
+	}
+	f("Pungli 50 ribu sama petugas loket, ada videonya, saya lapor ombudsman", "threatens_ombudsman_media_legal", "media", "officer")
+	f("Lapor 3x ga pernah dibales min, viralkan", "viral_call", "claim", "institution")
+	f("Kebijakan ini memberatkan rakyat kecil", "none", "claim", "policy")
+	f("Buka jam berapa, min?", "none", "", "")
+}
+
+func TestAutomaticReplies(t *testing.T) {
+	c := classifier(t)
+	f := func(s string, outbound, want bool) {
+		t.Helper()
+		if r := c.Classify(s, "", outbound); r.IsAuto != want {
+			t.Errorf("%q, outbound %v: automatic %v, want %v", s, outbound, r.IsAuto, want)
+		}
+	}
+	f("Ini pesan otomatis. Petugas kami akan segera membalas", true, true)
+	f("Ini pesan otomatis. Petugas kami akan segera membalas", false, false)
+	f("This is an automated message, do not reply", true, true)
+	f("Terima kasih telah menghubungi kami, laporan diterima dengan nomor tiket A-12", true, true)
+	f("Boleh disertakan nomor tiketnya biar kami telusuri?", true, false)
+	f("Halo Kak, loketnya buka sampai pukul tiga", true, false)
+}
+
 func TestLanguage(t *testing.T) {
 	c := classifier(t)
 	f := func(s, claimed, want string) {
@@ -293,7 +323,7 @@ func TestResultJSONKeepsItsNames(t *testing.T) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	want := "content_function lang model_version needs_reply p_needs_reply p_negative p_neutral p_positive risk_p risk_severity risk_tag risk_tags sentiment toxicity"
+	want := "content_function escalation evidence is_auto lang model_version needs_reply p_needs_reply p_negative p_neutral p_positive risk_p risk_severity risk_tag risk_tags sarcasm sentiment target toxicity"
 	if strings.Join(names, " ") != want {
 		t.Errorf("names: %v", names)
 	}

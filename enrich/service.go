@@ -56,6 +56,8 @@ type ClassifyConfig struct {
 	Timeout config.Duration `koanf:"timeout"`
 	// Adaptations is the folder that enrich adapt writes to; empty for none. It is read when the service starts.
 	Adaptations string `koanf:"adaptations"`
+	// Templates is the file that enrich templates writes; empty for none. It is read when the service starts.
+	Templates string `koanf:"templates"`
 }
 
 // DefaultConfig returns the defaults: everything on this machine.
@@ -128,6 +130,9 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := classifiers.LoadTemplates(cfg.Classify.Templates); err != nil {
+		return nil, err
+	}
 	conn, err := cfg.Kafka.Conn("dwiarah-enrich")
 	if err != nil {
 		return nil, err
@@ -171,10 +176,18 @@ func (s *Service) Run(ctx context.Context) error {
 	return errors.Join(s.consumer.Run(ctx), s.producer.Close())
 }
 
-// Enrich answers with the classifier of the message's institution.
+// Enrich answers with the classifier of the message's institution, and knows the templates of its accounts.
 func (c *Classifiers) Enrich(m *event.Message) *event.Enrichment {
-	return c.For(m.Institution).Enrich(m)
+	e := c.For(m.Institution).Enrich(m)
+	if version := c.templates.Version(); version != "" && m.Direction == schemas.Outbound {
+		e.IsAuto = e.IsAuto || c.templates.Made(templateAccount(m.Platform, m.Account), m.Text)
+		e.ModelVersion += "+" + version
+	}
+	return e
 }
+
+// templateAccount names an account in a file of templates.
+func templateAccount(platform, account string) string { return platform + "/" + account }
 
 // Enrich is Classify for a message of the wire. Its answer is a function of the message's text, language and direction alone.
 func (c *Classifier) Enrich(m *event.Message) *event.Enrichment {
@@ -183,6 +196,7 @@ func (c *Classifier) Enrich(m *event.Message) *event.Enrichment {
 		Lang: r.Lang, Sentiment: r.Sentiment, PNegative: r.PNegative, PNeutral: r.PNeutral, PPositive: r.PPositive,
 		RiskTag: r.RiskTag, RiskTags: r.RiskTags, RiskSeverity: uint32(r.RiskSeverity), Toxicity: r.Toxicity, ContentFunction: r.ContentFunction,
 		NeedsReply: r.NeedsReply, PNeedsReply: r.PNeedsReply, ModelVersion: r.ModelVersion, ModelSeq: c.seq,
+		IsAuto: r.IsAuto,
 	}
 	for _, p := range r.RiskP {
 		e.RiskP = append(e.RiskP, &event.TagProbability{Tag: p.Tag, P: p.P})

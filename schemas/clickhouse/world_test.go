@@ -132,7 +132,7 @@ func factsRow(e *event.Enriched) []any {
 	}
 	known := map[event.Known]string{event.Known_KNOWN_UNSPECIFIED: "unknown", event.Known_KNOWN_NO: "no", event.Known_KNOWN_YES: "yes"}
 	return []any{
-		m.Institution, time.UnixMilli(m.CreatedAtMs), m.Platform, m.MessageId, string(m.MessageKey), m.AuthorKey, m.Kind, m.Direction, m.IsAuto,
+		m.Institution, time.UnixMilli(m.CreatedAtMs), m.Platform, m.MessageId, string(m.MessageKey), m.AuthorKey, m.Kind, m.Direction, m.IsAuto || n.GetIsAuto(),
 		optionalTime(m.ObservedAtMs), optionalTime(m.EditedAtMs), m.ParentId, m.ParentAuthorKey, m.RootId, slices.Clone(m.MentionKeys), known[m.ParentIsAccount], m.MentionsAccount,
 		m.FromAccountStream, m.AuthorFollowers, sentiment, slices.Clone(n.GetRiskTags()), uint8(n.GetRiskSeverity()), p, n.GetNeedsReply(), botP, n.GetModelVersion(), version(e), forever,
 	}

@@ -400,7 +400,7 @@ func (x *Message) GetLinkHashes() []uint64 {
 	return nil
 }
 
-// Enrichment is a pure function of the message's text, language and direction, and of the model.
+// Enrichment is a pure function of the message's text, language and direction, and of the model (is_auto: of the account and its known templates, too).
 type Enrichment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Lang  string                 `protobuf:"bytes,1,opt,name=lang,proto3" json:"lang,omitempty"`
@@ -424,7 +424,9 @@ type Enrichment struct {
 	// Grows with every released model; the newer enrichment of one message wins. At most 1023.
 	ModelSeq uint32 `protobuf:"varint,15,opt,name=model_seq,json=modelSeq,proto3" json:"model_seq,omitempty"`
 	// The probability that the author is automated; absent while nothing estimates it.
-	BotP          *float32 `protobuf:"fixed32,16,opt,name=bot_p,json=botP,proto3,oneof" json:"bot_p,omitempty"`
+	BotP *float32 `protobuf:"fixed32,16,opt,name=bot_p,json=botP,proto3,oneof" json:"bot_p,omitempty"`
+	// Of an institution's own message: its words show an automatic reply. What the platform says (Message.is_auto) counts beside it.
+	IsAuto        bool `protobuf:"varint,17,opt,name=is_auto,json=isAuto,proto3" json:"is_auto,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -569,6 +571,13 @@ func (x *Enrichment) GetBotP() float32 {
 		return *x.BotP
 	}
 	return 0
+}
+
+func (x *Enrichment) GetIsAuto() bool {
+	if x != nil {
+		return x.IsAuto
+	}
+	return false
 }
 
 type TagProbability struct {
@@ -1297,7 +1306,7 @@ const file_dwiarah_event_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\b_repliesB\t\n" +
 	"\a_sharesB\b\n" +
-	"\x06_views\"\xa1\x04\n" +
+	"\x06_views\"\xba\x04\n" +
 	"\n" +
 	"Enrichment\x12\x12\n" +
 	"\x04lang\x18\x01 \x01(\tR\x04lang\x12\x1c\n" +
@@ -1319,7 +1328,8 @@ const file_dwiarah_event_v1_event_proto_rawDesc = "" +
 	"\rp_needs_reply\x18\r \x01(\x02R\vpNeedsReply\x12#\n" +
 	"\rmodel_version\x18\x0e \x01(\tR\fmodelVersion\x12\x1b\n" +
 	"\tmodel_seq\x18\x0f \x01(\rR\bmodelSeq\x12\x18\n" +
-	"\x05bot_p\x18\x10 \x01(\x02H\x00R\x04botP\x88\x01\x01B\b\n" +
+	"\x05bot_p\x18\x10 \x01(\x02H\x00R\x04botP\x88\x01\x01\x12\x17\n" +
+	"\ais_auto\x18\x11 \x01(\bR\x06isAutoB\b\n" +
 	"\x06_bot_p\"0\n" +
 	"\x0eTagProbability\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12\f\n" +

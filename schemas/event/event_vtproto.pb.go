@@ -349,6 +349,18 @@ func (m *Enrichment) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.IsAuto {
+		i--
+		if m.IsAuto {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x88
+	}
 	if m.BotP != nil {
 		i -= 4
 		binary.LittleEndian.PutUint32(dAtA[i:], uint32(math.Float32bits(float32(*m.BotP))))
@@ -1245,6 +1257,9 @@ func (m *Enrichment) SizeVT() (n int) {
 	}
 	if m.BotP != nil {
 		n += 6
+	}
+	if m.IsAuto {
+		n += 3
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2846,6 +2861,26 @@ func (m *Enrichment) UnmarshalVT(dAtA []byte) error {
 			iNdEx += 4
 			v2 := float32(math.Float32frombits(v))
 			m.BotP = &v2
+		case 17:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field IsAuto", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.IsAuto = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

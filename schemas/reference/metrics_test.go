@@ -122,6 +122,7 @@ func TestSides(t *testing.T) {
 		{"a reply to the own post, known from the parent", out, "reply", []option{under("own")}, sideBroadcast},
 		{"a reply to a citizen, known from the parent", out, "reply", []option{under("citizen")}, sideReply},
 		{"an automatic reply", out, "reply", []option{automatic}, sideAutoReply},
+		{"a reply that is automatic by its words", out, "reply", []option{wordsAuto}, sideAutoReply},
 		{"an automatic reply to the own post", out, "reply", []option{automatic, yes}, sideBroadcast},
 		{"a mention", in, "post", []option{mentioning}, sideAddressed},
 		{"a quote that mentions", in, "quote", []option{mentioning}, sideAddressed},

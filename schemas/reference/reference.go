@@ -184,9 +184,10 @@ func (x *row) resolve(byID map[identity]*row, accounts map[string]bool) {
 		}
 	}
 	isReply := x.Kind == schemas.KindReply || x.Kind == schemas.KindComment
+	automatic := x.IsAuto || x.labels.GetIsAuto()
 	switch {
 	case x.Kind == schemas.KindRepost:
-	case x.Direction == schemas.Outbound && isReply && parentIsAccount != event.Known_KNOWN_YES && x.IsAuto:
+	case x.Direction == schemas.Outbound && isReply && parentIsAccount != event.Known_KNOWN_YES && automatic:
 		x.side = sideAutoReply
 	case x.Direction == schemas.Outbound && isReply && parentIsAccount != event.Known_KNOWN_YES:
 		x.side = sideReply
@@ -200,7 +201,7 @@ func (x *row) resolve(byID map[identity]*row, accounts map[string]bool) {
 		}
 	case x.Direction == schemas.Outbound:
 		x.side = sideBroadcast
-	case x.IsAuto:
+	case automatic:
 	case x.Kind == schemas.KindQuote && !x.MentionsAccount: // whose post is quoted does not make it addressed
 	case x.MentionsAccount,
 		parentIsAccount == event.Known_KNOWN_YES,

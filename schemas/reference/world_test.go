@@ -84,6 +84,7 @@ var (
 	mentioning option = func(e *event.Enriched) { e.Message.MentionsAccount = true }
 	needing    option = func(e *event.Enriched) { e.Enrichment.NeedsReply = true }
 	automatic  option = func(e *event.Enriched) { e.Message.IsAuto = true }
+	wordsAuto  option = func(e *event.Enriched) { e.Enrichment.IsAuto = true }
 	bare       option = func(e *event.Enriched) { e.Enrichment = nil }
 )
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dwiarah/dwiarah/enrich"
@@ -244,11 +245,15 @@ func (t *table) foreignHeads(c *enrich.Classifier, dir string) error {
 // alertSeverity is the severity from which on a message may alarm.
 const alertSeverity = 4
 
-func binary(gold bool, p, threshold float64) measure.Prediction {
-	x := measure.Prediction{Gold: no, Predicted: no, P: 1 - p}
-	if gold {
-		x.Gold = yes
+func yesNo(b bool) string {
+	if b {
+		return yes
 	}
+	return no
+}
+
+func binary(gold bool, p, threshold float64) measure.Prediction {
+	x := measure.Prediction{Gold: yesNo(gold), Predicted: no, P: 1 - p}
 	if p >= threshold {
 		x.Predicted, x.P = yes, p
 	}
@@ -268,8 +273,8 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	var tags, feeling, reply, toxic, function, language []measure.Prediction
-	hits, alerts := 0, 0
+	var tags, feeling, reply, toxic, function, language, sarcasm, escalation, evidence, target, automatic []measure.Prediction
+	hits, alerts, secondary, secondaryFound := 0, 0, 0, 0
 	for _, e := range book.HeldOut(seed) {
 		r := c.Classify(e.Text, "", e.Outbound)
 		feeling = append(feeling, answered(e.Sentiment, r))
@@ -279,6 +284,7 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 		}
 		if e.Outbound {
 			function = append(function, measure.Prediction{Gold: e.Function, Predicted: r.ContentFunction})
+			automatic = append(automatic, measure.Prediction{Gold: yesNo(e.Automatic == corpus.Yes), Predicted: yesNo(r.IsAuto)})
 			continue
 		}
 		gold := risk.None
@@ -294,6 +300,24 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 			}
 		}
 		tags = append(tags, p)
+		sarcasm = append(sarcasm, measure.Prediction{Gold: yesNo(e.Sarcasm == corpus.Yes), Predicted: yesNo(r.Sarcasm)})
+		for _, m := range []struct {
+			of              *[]measure.Prediction
+			gold, predicted string
+		}{{&escalation, e.Escalation, r.Escalation}, {&evidence, e.Evidence, r.Evidence}, {&target, e.Target, r.Target}} {
+			// Without a risk there is no evidence and no target to be right about.
+			if m.gold != "" && r.RiskTag != risk.None {
+				*m.of = append(*m.of, measure.Prediction{Gold: m.gold, Predicted: m.predicted})
+			}
+		}
+		if len(e.Risk) > 1 {
+			secondary += len(e.Risk) - 1
+			for _, tag := range e.Risk[1:] {
+				if slices.Contains(r.RiskTags, tag) {
+					secondaryFound++
+				}
+			}
+		}
 		if r.RiskSeverity >= alertSeverity {
 			alerts++
 			if i := riskTable.Index(gold); i >= 0 && riskTable.Tags[i].Severity >= 3 {
@@ -310,7 +334,14 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 	t.row("sentiment", feeling)
 	t.row("toxicity", toxic)
 	t.row("content function (outbound)", function)
+	t.row("automatic reply (outbound, by its words)", automatic)
+	t.row("sarcasm", sarcasm)
+	t.row("escalation, where a risk was seen", escalation)
+	t.row("evidence, where a risk was seen", evidence)
+	t.row("target, where a risk was seen", target)
 	t.row("language (Indonesian, English)", language)
+	t.heading("tags beside the primary one, on them", "share")
+	t.share("found", secondaryFound, secondary)
 	t.heading("of the alerts (severity 4 or 5) on them", "share")
 	t.share("rightly of base severity 3 or more", hits, alerts)
 

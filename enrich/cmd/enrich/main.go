@@ -15,14 +15,15 @@ import (
 )
 
 type commands struct {
-	Classify classifyCommand  `cmd:"" help:"Label JSON lines of {id, text, lang?}; needs no services."`
-	Train    trainCommand     `cmd:"" help:"Train the model: the same data, code book and seed give the same bytes."`
-	Evaluate evaluateCommand  `cmd:"" help:"Measure the model on labelled texts."`
-	Label    labelCommand     `cmd:"" help:"Labels by people: store them, write them out, say how far annotators agree."`
-	Adapt    adaptCommand     `cmd:"" help:"Adapt the model to one institution's stream from 100 or more labels; accepted only if cross-validated better."`
-	Backfill backfillCommand  `cmd:"" help:"Label stored messages anew with this model or adaptation, through the enriched topic."`
-	Run      runCommand       `cmd:"" help:"Run the service: label what is in mentions.raw.v1 into mentions.enriched.v1."`
-	Version  kong.VersionFlag `help:"Print the model's version and end."`
+	Classify  classifyCommand  `cmd:"" help:"Label JSON lines of {id, text, lang?}; needs no services."`
+	Train     trainCommand     `cmd:"" help:"Train the model: the same data, code book and seed give the same bytes."`
+	Evaluate  evaluateCommand  `cmd:"" help:"Measure the model on labelled texts."`
+	Label     labelCommand     `cmd:"" help:"Labels by people: store them, write them out, say how far annotators agree."`
+	Adapt     adaptCommand     `cmd:"" help:"Adapt the model to one institution's stream from 100 or more labels; accepted only if cross-validated better."`
+	Templates templatesCommand `cmd:"" help:"Find the templates of an institution's automatic replies in its messages."`
+	Backfill  backfillCommand  `cmd:"" help:"Label stored messages anew with this model or adaptation, through the enriched topic."`
+	Run       runCommand       `cmd:"" help:"Run the service: label what is in mentions.raw.v1 into mentions.enriched.v1."`
+	Version   kong.VersionFlag `help:"Print the model's version and end."`
 }
 
 // streams are what commands read from and write to, so that tests need no process.

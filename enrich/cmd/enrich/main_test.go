@@ -116,6 +116,27 @@ func TestEvaluateFile(t *testing.T) {
 	}
 }
 
+func TestTemplatesOfReplies(t *testing.T) {
+	var in strings.Builder
+	for i, name := range []string{"ani", "budi", "citra", "dewi", "eko"} {
+		fmt.Fprintf(&in, `{"platform":"x","account":"dinas","message_id":"r%d","direction":"outbound","kind":"reply","parent_author_id":%q,"text":"Halo Kak %s, laporan Kakak sudah masuk dan kami teruskan ke bidang air"}`+"\n", i, name, name)
+		fmt.Fprintf(&in, `{"platform":"x","account":"dinas","message_id":"q%d","direction":"inbound","kind":"reply","parent_author_id":"dinas","text":"min airnya mati lagi di tempat saya dari pagi sampai sore"}`+"\n", i)
+	}
+	code, out, errOut := command(in.String(), "templates")
+	want := `{"account":"x/dinas","text":"halo kak … laporan kakak sudah masuk dan kami teruskan ke bidang air","messages":5,"people":5}` + "\n"
+	if code != 0 || out != want || !strings.Contains(errOut, "1 templates in 5 replies") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+	for args, part := range map[string]string{`{"direction":"inbound"}`: "no message has direction outbound", `{"direction":"outbound","kind":"reply"}`: "without platform or account", `{`: "reading message 1"} {
+		if code, _, errOut := command(args, "templates"); code != 1 || !strings.Contains(errOut, part) {
+			t.Errorf("%s: exit %d, %s", args, code, errOut)
+		}
+	}
+	if code, _, errOut := command("", "templates", "--people", "1"); code != 1 || !strings.Contains(errOut, "2 or more") {
+		t.Errorf("exit %d, %s", code, errOut)
+	}
+}
+
 func TestVersionAndBadCommandLines(t *testing.T) {
 	if code, out, _ := command("", "--version"); code != 0 || !strings.HasPrefix(out, "enrich, model ") {
 		t.Errorf("exit %d, %s", code, out)

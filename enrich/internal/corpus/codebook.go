@@ -25,9 +25,17 @@ type family struct {
 	Toxic     *bool  `yaml:"toxic"`
 	Sarcasm   *bool  `yaml:"sarcasm"`
 	Outbound  *bool  `yaml:"outbound"`
-	HeldOut   bool   `yaml:"held_out"`
-	Copies    int    `yaml:"copies"`
-	Texts     string `yaml:"texts"`
+	// Also are tags beside the first; Escalation, Evidence and Target are the modifiers of every text of the family.
+	Also       []string `yaml:"also"`
+	Escalation string   `yaml:"escalation"`
+	Evidence   string   `yaml:"evidence"`
+	Target     string   `yaml:"target"`
+	Automatic  *bool    `yaml:"automatic"`
+	// NearMiss says that the texts have the words of a risk without the risk.
+	NearMiss *bool  `yaml:"near_miss"`
+	HeldOut  bool   `yaml:"held_out"`
+	Copies   int    `yaml:"copies"`
+	Texts    string `yaml:"texts"`
 }
 
 type familyFile struct {
@@ -80,6 +88,20 @@ func ReadCodeBook(files fs.FS, tags []string) (*CodeBook, error) {
 			seen[f.Name] = true
 			if !allowed[f.Tag] {
 				fault("tag is %q; allowed are %s", f.Tag, strings.Join(tags, ", "))
+			}
+			for _, tag := range f.Also {
+				if !allowed[tag] || tag == f.Tag || tag == "none" {
+					fault("also has %q beside the tag %q; allowed are other tags", tag, f.Tag)
+				}
+			}
+			for _, m := range []struct{ key, value, allowed string }{
+				{"escalation", f.Escalation, " none threatens_ombudsman_media_legal viral_call "},
+				{"evidence", f.Evidence, " claim media document "},
+				{"target", f.Target, " institution officer policy other_institution unclear "},
+			} {
+				if m.value != "" && !strings.Contains(m.allowed, " "+m.value+" ") {
+					fault("%s is %q; allowed are %s", m.key, m.value, strings.Join(strings.Fields(m.allowed), ", "))
+				}
 			}
 			switch f.Sentiment {
 			case Negative, Neutral, Positive:
@@ -139,6 +161,9 @@ func (f *family) inherit(from family) {
 	if f.Outbound == nil {
 		f.Outbound = from.Outbound
 	}
+	if f.NearMiss == nil {
+		f.NearMiss = from.NearMiss
+	}
 	if f.Copies == 0 {
 		f.Copies = defaultCopies
 	}
@@ -157,12 +182,13 @@ func (f *family) lines() []string {
 func (f *family) example() Example {
 	e := Example{Source: "codebook/" + f.Name, Group: f.Name, Sentiment: f.Sentiment, HasRisk: true, Function: f.Function,
 		Reply: tristate(f.Reply, Unknown), Toxic: tristate(f.Toxic, No), Sarcasm: tristate(f.Sarcasm, No),
-		Outbound: f.Outbound != nil && *f.Outbound, HeldOut: f.HeldOut}
+		Outbound: f.Outbound != nil && *f.Outbound, HeldOut: f.HeldOut,
+		Escalation: f.Escalation, Evidence: f.Evidence, Target: f.Target, Automatic: tristate(f.Automatic, No)}
 	if f.Lang != "mixed" {
 		e.Lang = f.Lang
 	}
 	if f.Tag != "none" {
-		e.Risk = []string{f.Tag}
+		e.Risk = append([]string{f.Tag}, f.Also...)
 	}
 	return e
 }
@@ -242,13 +268,39 @@ func (b *CodeBook) Sarcastic(seed uint64) []Example {
 	return out
 }
 
-// Templates returns how many templates each tag has, held out or not.
-func (b *CodeBook) Templates() map[string]int {
-	n := map[string]int{}
+// Count is how many templates a tag has: in all, by language ("mixed" if it has no one), of sarcasm, of near-misses, and that measure.
+type Count struct {
+	All, Sarcasm, NearMiss, HeldOut int
+	Lang                            map[string]int
+}
+
+// Templates counts the templates of each tag; the institution's own texts are not among them.
+func (b *CodeBook) Templates() map[string]Count {
+	out := map[string]Count{}
 	for i := range b.families {
-		n[b.families[i].Tag] += len(b.families[i].lines())
+		f := &b.families[i]
+		if f.Outbound != nil && *f.Outbound {
+			continue
+		}
+		n := len(f.lines())
+		c := out[f.Tag]
+		if c.Lang == nil {
+			c.Lang = map[string]int{}
+		}
+		c.All += n
+		c.Lang[f.Lang] += n
+		if f.Sarcasm != nil && *f.Sarcasm {
+			c.Sarcasm += n
+		}
+		if f.NearMiss != nil && *f.NearMiss {
+			c.NearMiss += n
+		}
+		if f.HeldOut {
+			c.HeldOut += n
+		}
+		out[f.Tag] = c
 	}
-	return n
+	return out
 }
 
 // Lines returns the templates of the families that train, or of those that are held out, without their slots.

@@ -40,13 +40,16 @@ type Example struct {
 	// NoNeutral says that the source has no neutral class, so that "negative" means no more than "not positive".
 	NoNeutral bool
 	// Risk holds the tags, the primary first; HasRisk tells no tag from nothing known.
-	Risk       []string
-	HasRisk    bool
-	Reply      Tristate
-	Toxic      Tristate
-	Sarcasm    Tristate
-	Function   string
-	Escalation string
+	Risk     []string
+	HasRisk  bool
+	Reply    Tristate
+	Toxic    Tristate
+	Sarcasm  Tristate
+	Function string
+	// Escalation, Evidence and Target are the modifiers of the risk.
+	Escalation, Evidence, Target string
+	// Automatic says of an outbound text that nobody wrote it for its reader.
+	Automatic Tristate
 	// Outbound texts are the institution's own.
 	Outbound bool
 	// Harmless says that the text is known not to raise an alarm, whatever else it is.

@@ -36,13 +36,27 @@ func book(t testing.TB) *corpus.CodeBook {
 	return b
 }
 
+// TestCodeBookIsVariedEnough counts messages as they are written, before slots and spellings multiply them.
 func TestCodeBookIsVariedEnough(t *testing.T) {
 	n := book(t).Templates()
-	for _, tag := range tags(t) {
-		if n[tag] < 40 {
-			t.Errorf("tag %s has %d templates, want 40 or more", tag, n[tag])
+	f := func(tag, kind string, got, least int) {
+		t.Helper()
+		if got < least {
+			t.Errorf("tag %s has %d messages %s, want %d or more", tag, got, kind, least)
 		}
 	}
+	for _, tag := range tags(t) {
+		c := n[tag]
+		f(tag, "in all", c.All, 60)
+		f(tag, "in Indonesian", c.Lang["id"], 60)
+		f(tag, "in English", c.Lang["en"], 15)
+		f(tag, "mixed or local", c.Lang["mixed"], 15)
+		f(tag, "that measure", c.HeldOut, 20)
+		if tag != risk.None {
+			f(tag, "of sarcasm", c.Sarcasm, 10)
+		}
+	}
+	f("none", "that are near-misses", n["none"].NearMiss, 60)
 }
 
 func TestNoFamilyIsOnBothSides(t *testing.T) {

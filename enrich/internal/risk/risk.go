@@ -17,6 +17,8 @@ import (
 // None is the tag of a message without risk.
 const None = "none"
 
+const policyCriticism = "policy_criticism"
+
 // Modifiers that rules set; they never make a tag, they move its severity.
 const (
 	Threat           = "threatens_ombudsman_media_legal"
@@ -28,6 +30,27 @@ const (
 )
 
 var modifierNames = []string{Threat, ViralCall, EvidenceMedia, EvidenceDocument, Grave, MoneyAsked}
+
+// What a message threatens or calls for, beside Threat and ViralCall.
+const EscalationNone = "none"
+
+// What a message brings forward for what it says.
+const (
+	EvidenceClaim = "claim"
+	evidenceMedia = "media"
+	evidenceDoc   = "document"
+)
+
+// Whom or what a message with a risk is about.
+const (
+	TargetInstitution = "institution"
+	TargetOfficer     = "officer"
+	TargetPolicy      = "policy"
+	TargetOther       = "other_institution"
+	TargetUnclear     = "unclear"
+)
+
+var targetNames = []string{TargetInstitution, TargetOfficer, TargetPolicy, TargetOther}
 
 // Tag is one row of the table.
 type Tag struct {
@@ -52,8 +75,12 @@ type Table struct {
 	index        map[string]int
 	rules        []compiledRule
 	modifiers    []compiledRule
+	targets      []compiledRule
+	automatic    []compiledRule
 	// begins knows the words that a phrase of some rule begins with: nearly all texts have none, and then no rule is tried.
 	begins text.Filter
+	// aboutBegins is the same of targets and automatic replies.
+	aboutBegins text.Filter
 }
 
 type tagFile struct {
@@ -65,6 +92,7 @@ type tagFile struct {
 type rule struct {
 	Rule     string   `yaml:"rule"`
 	Modifier string   `yaml:"modifier"`
+	Target   string   `yaml:"target"`
 	Tag      string   `yaml:"tag"`
 	Any      []string `yaml:"any"`
 	Near     []string `yaml:"near"`
@@ -78,6 +106,8 @@ type ruleFile struct {
 	Version   int    `yaml:"version"`
 	Rules     []rule `yaml:"rules"`
 	Modifiers []rule `yaml:"modifiers"`
+	Targets   []rule `yaml:"targets"`
+	Automatic []rule `yaml:"automatic"`
 }
 
 type compiledRule struct {
@@ -144,6 +174,19 @@ func Read(files fs.FS, analyzer *text.Analyzer) (*Table, error) {
 		}
 		t.modifiers = append(t.modifiers, c)
 	}
+	for _, r := range rules.Targets {
+		c := compile(analyzer, r)
+		if c.sets = slices.Index(targetNames, r.Target); c.sets < 0 {
+			faults = append(faults, fmt.Errorf("rules.yaml: unknown target %q; allowed are %s", r.Target, strings.Join(targetNames, ", ")))
+		}
+		t.targets = append(t.targets, c)
+	}
+	for _, r := range rules.Automatic {
+		if len(r.Any) == 0 || (len(r.Near) > 0) != (r.Within > 0) {
+			faults = append(faults, fmt.Errorf("rules.yaml: rule %q needs any, and within exactly if near", r.Rule))
+		}
+		t.automatic = append(t.automatic, compile(analyzer, r))
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("reading the risk table: %w", err)
 	}
@@ -152,6 +195,11 @@ func Read(files fs.FS, analyzer *text.Analyzer) (*Table, error) {
 		first = slices.AppendSeq(first, maps.Keys(r.any.byFirst))
 	}
 	t.begins = text.NewFilter(first)
+	first = nil
+	for _, r := range slices.Concat(t.targets, t.automatic) {
+		first = slices.AppendSeq(first, maps.Keys(r.any.byFirst))
+	}
+	t.aboutBegins = text.NewFilter(first)
 	return t, nil
 }
 
@@ -311,12 +359,7 @@ const ruleTokens = 512
 func (t *Table) Apply(d *text.Doc, p []float64) Modifiers {
 	tokens := d.Tokens[:min(len(d.Tokens), ruleTokens)]
 	var room [32]int
-	places := room[:0]
-	for i := range tokens {
-		if t.begins.May(tokens[i].Hash) {
-			places = append(places, i)
-		}
-	}
+	places := placesOf(&t.begins, tokens, room[:0])
 	var m Modifiers
 	for i := range t.rules {
 		r := &t.rules[i]
@@ -333,6 +376,67 @@ func (t *Table) Apply(d *text.Doc, p []float64) Modifiers {
 		}
 	}
 	return m
+}
+
+// placesOf appends where a phrase may begin.
+func placesOf(begins *text.Filter, tokens []text.Token, into []int) []int {
+	for i := range tokens {
+		if begins.May(tokens[i].Hash) {
+			into = append(into, i)
+		}
+	}
+	return into
+}
+
+// Escalation is what the message threatens or calls for: a threat of the ombudsman, media or law outweighs a call to make it viral.
+func (m Modifiers) Escalation() string {
+	switch {
+	case m.Has(Threat):
+		return Threat
+	case m.Has(ViralCall):
+		return ViralCall
+	}
+	return EscalationNone
+}
+
+// Evidence is what the message says it can show: a document outweighs pictures.
+func (m Modifiers) Evidence() string {
+	switch {
+	case m.Has(EvidenceDocument):
+		return evidenceDoc
+	case m.Has(EvidenceMedia):
+		return evidenceMedia
+	}
+	return EvidenceClaim
+}
+
+// Target is whom or what a message with the tag is about: a policy by its tag, else the first of the rules that fires, else unclear.
+func (t *Table) Target(d *text.Doc, tag string) string {
+	if tag == policyCriticism {
+		return TargetPolicy
+	}
+	tokens := d.Tokens[:min(len(d.Tokens), ruleTokens)]
+	var room [32]int
+	places := placesOf(&t.aboutBegins, tokens, room[:0])
+	for i := range t.targets {
+		if t.targets[i].fires(tokens, places) {
+			return targetNames[t.targets[i].sets]
+		}
+	}
+	return TargetUnclear
+}
+
+// Automatic reports whether the institution's own text says of itself, or shows by its form, that nobody wrote it for this reader.
+func (t *Table) Automatic(d *text.Doc) bool {
+	tokens := d.Tokens[:min(len(d.Tokens), ruleTokens)]
+	var room [32]int
+	places := placesOf(&t.aboutBegins, tokens, room[:0])
+	for i := range t.automatic {
+		if t.automatic[i].fires(tokens, places) {
+			return true
+		}
+	}
+	return false
 }
 
 // Severity is that of one tag under the modifiers: base, one more for evidence (from base 3 on) and one more for escalation, at most 5, and

@@ -28,6 +28,7 @@ const (
 	HeadReply    = "needs_reply"
 	HeadToxic    = "toxicity"
 	HeadFunction = "content_function"
+	HeadSarcasm  = "sarcasm"
 )
 
 // Languages are the labels of the language head.
@@ -180,6 +181,13 @@ func spaces(table *risk.Table) []spaceSpec {
 			return yes(e.Function == l)
 		}})
 	}
+	sarcasm := binary(HeadSarcasm, func(e *corpus.Example) int8 {
+		if e.Outbound || !e.HasRisk {
+			return 0
+		}
+		return tri(e.Sarcasm)
+	})
+	sarcasm.precision = func(string) float64 { return 0.7 }
 	return []spaceSpec{
 		{name: "sentiment", bits: 18, c: 0.3, bayes: 0.5, words: 1, concepts: 0.25, heads: []headSpec{sentiment}},
 		// A language shows in its letters; words would cost a third of the time of scoring and tell nothing more.
@@ -199,6 +207,7 @@ func spaces(table *risk.Table) []spaceSpec {
 				return tri(e.Toxic)
 			}),
 			function,
+			sarcasm,
 		}},
 	}
 }

@@ -269,7 +269,7 @@ func (t *facts) add(e *event.Enriched, expiresAt int64, version uint64) {
 	t.authorKey = append(t.authorKey, m.AuthorKey)
 	t.kind = append(t.kind, m.Kind)
 	t.direction = append(t.direction, m.Direction)
-	t.isAuto = append(t.isAuto, m.IsAuto)
+	t.isAuto = append(t.isAuto, m.IsAuto || e.Enrichment.GetIsAuto())
 	t.observedAt = append(t.observedAt, m.ObservedAtMs)
 	t.editedAt = append(t.editedAt, m.EditedAtMs)
 	t.parentID = append(t.parentID, m.ParentId)

@@ -114,6 +114,25 @@ func value(v reflect.Value) string {
 	}
 }
 
+// TestAutomaticByPlatformOrByWords holds that either of the two makes a reply automatic, which no metric counts as a person's.
+func TestAutomaticByPlatformOrByWords(t *testing.T) {
+	f := func(platform, words bool) {
+		t.Helper()
+		e := change(full(), func(m *event.Message, e *event.Enriched) { m.IsAuto, e.Enrichment.IsAuto = platform, words })
+		want := fmt.Sprintf("is_auto = %v\n", platform || words)
+		block := rows.NewBlock(directory(t), 1)
+		if err := block.AddEnriched(e); err != nil {
+			t.Fatal(err)
+		}
+		if got := dump(block.Tables()); !strings.Contains(got, want) {
+			t.Errorf("platform %v, words %v: the row lacks %s", platform, words, want)
+		}
+	}
+	f(false, false)
+	f(true, false)
+	f(false, true)
+}
+
 func TestMappingIsGolden(t *testing.T) {
 	for _, c := range []struct {
 		name    string
