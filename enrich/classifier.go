@@ -439,6 +439,12 @@ func (c *Classifier) setNeedsReply(w *scratch, r *Result) {
 	}
 	p := w.p[:1]
 	w.scorer.Probabilities(c.reply, p)
+	// A view (of a policy, of bought praise, of a post) is written in the words of a complaint but asks for nothing.
+	for _, x := range r.RiskP {
+		if i := c.table.Index(x.Tag); i >= 0 && !c.table.Tags[i].AsksReply {
+			p[0] *= 1 - float64(x.P)
+		}
+	}
 	r.PNeedsReply, r.NeedsReply = float32(p[0]), p[0] >= c.reply.Threshold[0]
 	// A complaint wants an answer even where it asks for none.
 	for _, tag := range r.RiskTags {
