@@ -322,7 +322,7 @@ func drawMessage(t *rapid.T, institution string, i, count int) *event.Enriched {
 		Sentiment:  pick("sentiment", schemas.Negative, schemas.Neutral, schemas.Positive, schemas.SentimentUnknown),
 		NeedsReply: chance("needs reply", 70), RiskSeverity: uint32(rapid.IntRange(0, 5).Draw(t, "severity")), ModelSeq: 1,
 		ModelVersion: pick("model", "1-a", "1-a", "2-b"),
-		IsAuto: outbound && chance("auto by its words", 8),
+		IsAuto:       outbound && chance("auto by its words", 8),
 	}
 	for _, tag := range []string{"none", "service_failure", "non_response", "misconduct_corruption"} {
 		if chance(tag, 20) {
