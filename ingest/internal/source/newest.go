@@ -62,7 +62,7 @@ func (n *Newest) down(ctx context.Context, r Reading, taken map[string]bool) (ca
 	if !r.Until.IsZero() {
 		bottom = r.From
 	}
-	var edge []Entry
+	nothing := true
 	for {
 		entries, next, err := r.Read(ctx, n.Token)
 		if err != nil {
@@ -77,18 +77,24 @@ func (n *Newest) down(ctx context.Context, r Reading, taken map[string]bool) (ca
 			if e.At.Before(bottom) || !r.Until.IsZero() && !e.At.Before(r.Until) || taken[e.ID] || slices.Contains(recent, e.ID) {
 				continue
 			}
-			taken[e.ID] = true
+			taken[e.ID], nothing = true, false
 			fresh = append(fresh, i)
-			edge = append(edge, e)
 			if e.At.After(n.Top) {
 				n.Top = e.At
 			}
 		}
+		for _, i := range fresh {
+			if edge := n.Top.Add(-r.Overlap); !entries[i].At.Before(edge) {
+				n.Recent = append(n.Recent, entries[i].ID)
+			}
+		}
+		n.Recent = n.Recent[max(0, len(n.Recent)-maxRecent):]
 		_, more := walk.Page(ids)
 		n.Token = next
-		done := next == "" || reached || len(ids) > 0 && !more && !walk.Capped()
+		// Cap pages of what is known already are the end, too, unless a walk is not done yet: else an overlap that is longer than they are would be read for ever.
+		done := next == "" || reached || len(ids) > 0 && !more && !walk.Capped() || nothing && n.Top.IsZero() && walk.Capped()
 		if done {
-			n.arrive(r.Overlap, edge)
+			n.arrive()
 		}
 		if err := r.Take(ctx, fresh); err != nil || done {
 			return false, err
@@ -100,17 +106,9 @@ func (n *Newest) down(ctx context.Context, r Reading, taken map[string]bool) (ca
 }
 
 // arrive ends a walk that has reached its bottom.
-func (n *Newest) arrive(overlap time.Duration, edge []Entry) {
+func (n *Newest) arrive() {
 	if n.Top.After(n.Since) {
 		n.Since = n.Top
 	}
 	n.Top, n.Token = time.Time{}, ""
-	for _, e := range edge {
-		if !e.At.Before(n.Since.Add(-overlap)) && !slices.Contains(n.Recent, e.ID) {
-			n.Recent = append(n.Recent, e.ID)
-		}
-	}
-	if extra := len(n.Recent) - maxRecent; extra > 0 {
-		n.Recent = n.Recent[extra:]
-	}
 }

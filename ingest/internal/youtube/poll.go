@@ -21,14 +21,9 @@ import (
 
 // cursor is how far the channel has been read.
 type cursor struct {
-	// Threads is when the newest thread began that has been read with everything below it, Videos the same of the videos.
-	Threads time.Time `json:"threads"`
-	Videos  time.Time `json:"videos"`
-	// Newest and Token are those of a walk over the threads that was broken off: YouTube gives the newest first.
-	Newest time.Time `json:"newest,omitzero"`
-	Token  string    `json:"token,omitempty"`
-	// Recent are threads and videos of the last minutes, which are read twice.
-	Recent []string `json:"recent,omitempty"`
+	// Threads and Videos are how far those lists have been read, threads with everything below them.
+	Threads source.Newest `json:"threads"`
+	Videos  source.Newest `json:"videos"`
 	// Tracked are threads below which replies may still come, by id.
 	Tracked    map[string]tracked `json:"tracked,omitempty"`
 	Swept      time.Time          `json:"swept,omitzero"`
@@ -46,8 +41,8 @@ type tracked struct {
 const (
 	// overlap is how far a poll reads again: a comment can appear after one that is newer.
 	overlap = 10 * time.Minute
-	// maxRecent and maxTracked bound the cursor.
-	maxRecent, maxTracked = 2000, 2000
+	// maxTracked bounds the threads that are asked for new replies; the oldest go.
+	maxTracked = 2000
 )
 
 type poll struct {
@@ -56,7 +51,7 @@ type poll struct {
 	now    time.Time
 	cursor cursor
 	emit   source.Emit
-	seen   map[string]bool
+	fresh  map[string]bool // threads that this poll has read
 	capped bool
 	// since and until bound a backfill's threads; zero in a poll.
 	since, until time.Time
@@ -64,9 +59,10 @@ type poll struct {
 
 // Poll reads new videos, new threads with their replies, and replies below known threads.
 func (s *Source) Poll(ctx context.Context, raw json.RawMessage, emit source.Emit) error {
-	p := &poll{Source: s, now: s.env.Now().UTC(), emit: emit, seen: map[string]bool{}}
+	p := &poll{Source: s, now: s.env.Now().UTC(), emit: emit, fresh: map[string]bool{}}
 	from := p.now.Add(-s.settings.Lookback.Std())
-	p.cursor = cursor{Threads: from, Videos: from, Complete: from}
+	begin := source.Newest{Since: from.Add(overlap)}
+	p.cursor = cursor{Threads: begin, Videos: begin, Complete: from}
 	if raw != nil {
 		dec := json.NewDecoder(bytes.NewReader(raw))
 		dec.DisallowUnknownFields()
@@ -97,7 +93,7 @@ func (s *Source) Poll(ctx context.Context, raw json.RawMessage, emit source.Emit
 		}
 	}
 	if p.capped {
-		return &source.Error{Gap: schemas.GapLimit, Err: fmt.Errorf("there are more than %d pages of new threads; the next poll goes on with them", s.env.Config.PageCap)}
+		return &source.Error{Gap: schemas.GapLimit, Err: fmt.Errorf("there are more than %d new pages; the next poll goes on with them", s.env.Config.PageCap)}
 	}
 	since := p.cursor.Complete
 	p.cursor.Complete = p.now
@@ -116,162 +112,103 @@ func (p *poll) page(ctx context.Context, page source.Page) error {
 	return p.emit(ctx, page)
 }
 
-// videos reads the uploads playlist, the newest first, down to a known time.
+// reading is how both lists are walked.
+func (p *poll) reading(path string, q url.Values, entries func(items []json.RawMessage) []source.Entry, take func(ctx context.Context, fresh []int) error) source.Reading {
+	return source.Reading{
+		Cap: p.env.Config.PageCap, Overlap: overlap, From: p.since, Until: p.until, Take: take, Expired: expired,
+		Read: func(ctx context.Context, token string) ([]source.Entry, string, error) {
+			q.Del("pageToken")
+			if token != "" {
+				q.Set("pageToken", token)
+			}
+			var l list
+			if err := p.get(ctx, path, q, &l); err != nil {
+				return nil, "", err
+			}
+			return entries(l.Items), l.NextPage, nil
+		},
+	}
+}
+
+// expired tells that a page token is no longer good.
+func expired(err error) bool {
+	var call *web.Error
+	return errors.As(err, &call) && call.Status == http.StatusBadRequest && call.Kind == web.Refused
+}
+
+// videos reads the uploads playlist.
 func (p *poll) videos(ctx context.Context) error {
 	if p.me.Content.Related.Uploads == "" || p.until.IsZero() && p.now.Sub(p.cursor.VideosRead) < p.settings.VideosEvery.Std() {
 		return nil
 	}
-	down, newest := p.cursor.Videos.Add(-overlap), p.cursor.Videos
-	if !p.until.IsZero() {
-		down = p.since
-	}
-	walk := source.Walk{Cap: p.env.Config.PageCap}
-	for token := ""; ; {
-		q := url.Values{"part": {"snippet,contentDetails,status"}, "playlistId": {p.me.Content.Related.Uploads}, "maxResults": {strconv.Itoa(perIDs)}}
-		if token != "" {
-			q.Set("pageToken", token)
-		}
-		var l list
-		if err := p.get(ctx, "playlistItems", q, &l); err != nil {
-			if web.IsGone(err) { // a channel without a video has no playlist
-				break
-			}
-			return err
-		}
-		page, older := source.Page{}, false
-		var ids []string
-		for _, raw := range l.Items {
+	var items, broken []source.Item
+	var public []bool
+	q := url.Values{"part": {"snippet,contentDetails,status"}, "playlistId": {p.me.Content.Related.Uploads}, "maxResults": {strconv.Itoa(perIDs)}}
+	capped, err := p.cursor.Videos.Walk(ctx, p.reading("playlistItems", q, func(raws []json.RawMessage) []source.Entry {
+		items, broken, public = nil, nil, nil
+		var entries []source.Entry
+		for _, raw := range raws {
 			item, v := p.video(raw)
-			ids = append(ids, v.Content.VideoID)
-			at := v.Content.Published
-			older = older || item.Message != nil && at.Before(down)
-			if item.Message != nil && (at.Before(down) || !p.until.IsZero() && !at.Before(p.until) || v.Status.Privacy != "" && v.Status.Privacy != "public" || !p.first(v.Content.VideoID)) {
+			if item.Message == nil {
+				broken = append(broken, item)
 				continue
 			}
-			if at.After(newest) {
-				newest = at
+			items, public = append(items, item), append(public, v.Status.Privacy == "" || v.Status.Privacy == "public")
+			entries = append(entries, source.Entry{ID: v.Content.VideoID, At: v.Content.Published})
+		}
+		return entries
+	}, func(ctx context.Context, fresh []int) error {
+		page := source.Page{Items: broken}
+		for _, i := range fresh {
+			if public[i] {
+				page.Items = append(page.Items, items[i])
 			}
-			page.Items = append(page.Items, item)
 		}
-		_, more := walk.Page(ids)
-		if token = l.NextPage; token == "" || older || !more {
-			p.cursor.Videos, p.cursor.VideosRead = newest, p.now
-			if err := p.page(ctx, page); err != nil {
-				return err
-			}
-			break
-		}
-		if err := p.page(ctx, page); err != nil {
-			return err
-		}
+		return p.page(ctx, page)
+	}))
+	if err != nil && !web.IsGone(err) { // a channel without a video has no playlist
+		return err
 	}
+	p.capped = p.capped || capped
+	p.cursor.VideosRead = p.now
 	return nil
-}
-
-// first tells that an id has not come in this poll, nor in the last minutes of those before, and remembers it.
-func (p *poll) first(id string) bool {
-	if p.seen[id] || slices.Contains(p.cursor.Recent, id) {
-		return false
-	}
-	p.seen[id] = true
-	return true
 }
 
 // threads walks from the newest thread down to the known time.
 func (p *poll) threads(ctx context.Context) error {
-	resumed := p.cursor.Token != ""
-	if err := p.down(ctx); err != nil {
-		var call *web.Error
-		if !resumed || !errors.As(err, &call) || call.Status != http.StatusBadRequest {
-			return err
-		}
-		// The token has expired: from the top.
-		p.cursor.Token = ""
-		return p.down(ctx)
+	var found []thread
+	var raws []json.RawMessage
+	var broken []source.Item
+	q := url.Values{
+		"part": {"snippet,replies"}, "allThreadsRelatedToChannelId": {p.me.ID}, "order": {"time"}, "textFormat": {"plainText"}, "maxResults": {strconv.Itoa(perPage)},
 	}
-	if resumed && !p.capped {
-		return p.down(ctx) // what came since the walk was broken off
-	}
-	return nil
-}
-
-func (p *poll) down(ctx context.Context) error {
-	walk := source.Walk{Cap: p.env.Config.PageCap}
-	down := p.cursor.Threads.Add(-overlap)
-	if !p.until.IsZero() {
-		down = p.since
-	}
-	recent := map[string]time.Time{}
-	for {
-		q := url.Values{
-			"part": {"snippet,replies"}, "allThreadsRelatedToChannelId": {p.me.ID}, "order": {"time"}, "textFormat": {"plainText"}, "maxResults": {strconv.Itoa(perPage)},
-		}
-		if p.cursor.Token != "" {
-			q.Set("pageToken", p.cursor.Token)
-		}
-		var l list
-		if err := p.get(ctx, "commentThreads", q, &l); err != nil {
-			return err
-		}
-		page, older := source.Page{}, false
-		var ids []string
-		newest := p.cursor.Newest
-		for _, raw := range l.Items {
+	capped, err := p.cursor.Threads.Walk(ctx, p.reading("commentThreads", q, func(items []json.RawMessage) []source.Entry {
+		found, raws, broken = nil, nil, nil
+		var entries []source.Entry
+		for _, raw := range items {
 			var t thread
-			if err := json.Unmarshal(raw, &t); err != nil {
-				page.Items = append(page.Items, dead(raw))
+			if err := json.Unmarshal(raw, &t); err != nil || t.ID == "" {
+				broken = append(broken, dead(raw))
 				continue
 			}
-			ids = append(ids, t.ID)
-			at := t.Snippet.Top.Snippet.Published
-			older = older || at.Before(down)
-			if at.Before(down) || !p.until.IsZero() && !at.Before(p.until) || !p.first(t.ID) {
-				continue
-			}
-			if at.After(newest) {
-				newest = at
-			}
-			recent[t.ID] = at
-			items, err := p.thread(ctx, raw, &t)
+			found, raws = append(found, t), append(raws, raw)
+			entries = append(entries, source.Entry{ID: t.ID, At: t.Snippet.Top.Snippet.Published})
+		}
+		return entries
+	}, func(ctx context.Context, fresh []int) error {
+		page := source.Page{Items: broken}
+		for _, i := range fresh {
+			items, err := p.thread(ctx, raws[i], &found[i])
 			if err != nil {
 				return err
 			}
 			page.Items = append(page.Items, items...)
+			p.fresh[found[i].ID] = true
 		}
-		_, more := walk.Page(ids)
-		p.cursor.Newest, p.cursor.Token = newest, l.NextPage
-		last := l.NextPage == "" || older || !more && !walk.Capped()
-		if last {
-			p.arrive(recent)
-		}
-		if err := p.page(ctx, page); err != nil {
-			return err
-		}
-		if last {
-			return nil
-		}
-		if !more {
-			p.capped = true
-			return nil
-		}
-	}
-}
-
-// arrive ends a walk.
-func (p *poll) arrive(recent map[string]time.Time) {
-	if p.cursor.Newest.After(p.cursor.Threads) {
-		p.cursor.Threads = p.cursor.Newest
-	}
-	p.cursor.Newest, p.cursor.Token = time.Time{}, ""
-	for id, at := range recent {
-		if !at.Before(p.cursor.Threads.Add(-overlap)) && !slices.Contains(p.cursor.Recent, id) {
-			p.cursor.Recent = append(p.cursor.Recent, id)
-		}
-	}
-	slices.Sort(p.cursor.Recent)
-	if extra := len(p.cursor.Recent) - maxRecent; extra > 0 {
-		p.cursor.Recent = p.cursor.Recent[extra:]
-	}
+		return p.page(ctx, page)
+	}))
+	p.capped = p.capped || capped
+	return err
 }
 
 // thread makes the items of a thread: the comment, and the replies, which are asked for where the thread does not hold all.
@@ -361,7 +298,7 @@ func (p *poll) sweep(ctx context.Context) error {
 	}
 	var ids []string
 	for id := range p.cursor.Tracked {
-		if !p.seen[id] { // those have just been read
+		if !p.fresh[id] { // those have just been read
 			ids = append(ids, id)
 		}
 	}
@@ -403,7 +340,7 @@ func (p *poll) sweep(ctx context.Context) error {
 
 // Backfill reads the threads that began in a range, with their replies, and the videos of that range.
 func (s *Source) Backfill(ctx context.Context, since, until time.Time, emit source.Emit) error {
-	p := &poll{Source: s, now: s.env.Now().UTC(), emit: emit, seen: map[string]bool{}, since: since, until: until, cursor: cursor{Tracked: map[string]tracked{}}}
+	p := &poll{Source: s, now: s.env.Now().UTC(), emit: emit, fresh: map[string]bool{}, since: since, until: until, cursor: cursor{Tracked: map[string]tracked{}}}
 	var err error
 	if p.me, _, err = s.channel(ctx); err != nil {
 		return err
@@ -411,11 +348,11 @@ func (s *Source) Backfill(ctx context.Context, since, until time.Time, emit sour
 	if err := p.videos(ctx); err != nil {
 		return err
 	}
-	if err := p.down(ctx); err != nil {
+	if err := p.threads(ctx); err != nil {
 		return err
 	}
 	if p.capped {
-		return &source.Error{Gap: schemas.GapLimit, Err: fmt.Errorf("there are more than %d pages of threads since %s", s.env.Config.PageCap, since.Format(time.RFC3339))}
+		return &source.Error{Gap: schemas.GapLimit, Err: fmt.Errorf("there are more than %d pages since %s", s.env.Config.PageCap, since.Format(time.RFC3339))}
 	}
 	return p.page(ctx, source.Page{CompleteSince: since, CompleteUntil: until})
 }

@@ -268,7 +268,7 @@ func TestATokenThatHasExpired(t *testing.T) {
 	}
 	b.cursor = []byte(strings.Replace(string(b.cursor), `"token":"page100"`, `"token":"gone"`, 1))
 	b.source.env.Config.PageCap = 50
-	if err := b.poll(); err != nil || len(b.items) != 225 {
+	if err := b.poll(); err != nil || len(b.items) != 75 {
 		t.Errorf("%d items, %v", len(b.items), err)
 	}
 }
