@@ -151,6 +151,14 @@ type Known struct {
 	RepliesRead int64
 }
 
+// Moved tells that a message that was read again says more than is known: it was edited, or its counts are others. Not for platforms that tell of no edits.
+func (k Known) Moved(now *schemas.Message) bool {
+	other := func(a, b *int64) bool { return b != nil && (a == nil || *a != *b) }
+	was := k.Message
+	return now.EditedAt != nil && (was.EditedAt == nil || now.EditedAt.After(*was.EditedAt)) ||
+		other(was.Likes, now.Likes) || other(was.Replies, now.Replies) || other(was.Shares, now.Shares) || other(was.Views, now.Views)
+}
+
 // State is what a re-read has found.
 type State string
 

@@ -65,12 +65,12 @@ func (s *Source) Recheck(ctx context.Context, known []source.Known) ([]source.Fi
 	for i, k := range known {
 		id := k.Message.MessageID
 		if last := latest[id]; last != "" && raws[last] != nil {
-			findings[i] = s.found(raws[last], a)
+			findings[i] = s.found(raws[last], a, k)
 			continue
 		}
 		switch raw := raws[id]; {
 		case raw != nil:
-			findings[i] = s.found(raw, a)
+			findings[i] = s.found(raw, a, k)
 		case missing[id] != "":
 			findings[i] = source.Finding{State: missing[id]}
 			if missing[id] == source.Hidden {
@@ -89,7 +89,7 @@ func (s *Source) lookup(ctx context.Context, ids []string) (*Answer, error) {
 }
 
 // found is a post that is there.
-func (s *Source) found(raw json.RawMessage, a *Answer) source.Finding {
+func (s *Source) found(raw json.RawMessage, a *Answer, k source.Known) source.Finding {
 	now := s.env.Now().UTC()
 	s.mu.Lock()
 	me := s.me
@@ -105,6 +105,9 @@ func (s *Source) found(raw json.RawMessage, a *Answer) source.Finding {
 		return source.Finding{State: source.Unknown}
 	case post.withheldHere():
 		return source.Finding{State: source.Hidden, Reason: schemas.HiddenWithheld}
+	}
+	if !k.Moved(item.Message) {
+		return source.Finding{State: source.Present}
 	}
 	return source.Finding{State: source.Present, Item: &item}
 }

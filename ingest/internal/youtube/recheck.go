@@ -56,24 +56,25 @@ func (s *Source) Recheck(ctx context.Context, known []source.Known) ([]source.Fi
 		case raw == nil:
 			findings[i] = source.Finding{State: source.Missing}
 		case k.Message.Kind == schemas.KindPost:
-			findings[i] = s.foundVideo(raw, k.Message)
+			findings[i] = s.foundVideo(raw, k)
 		default:
-			findings[i] = s.foundComment(raw, k.Message)
+			findings[i] = s.foundComment(raw, k)
 		}
 	}
 	return findings, nil
 }
 
-func (s *Source) foundComment(raw json.RawMessage, m schemas.Message) source.Finding {
+func (s *Source) foundComment(raw json.RawMessage, k source.Known) source.Finding {
 	var c comment
 	if json.Unmarshal(raw, &c) != nil {
 		return source.Finding{State: source.Unknown}
 	}
+	m := k.Message
 	m.Text, m.Likes, m.Mentions = c.Snippet.Text, c.Snippet.Likes, nil
-	return present(s.finish(&m, &c, raw))
+	return present(s.finish(&m, &c, raw), k)
 }
 
-func (s *Source) foundVideo(raw json.RawMessage, m schemas.Message) source.Finding {
+func (s *Source) foundVideo(raw json.RawMessage, k source.Known) source.Finding {
 	var v video
 	if json.Unmarshal(raw, &v) != nil {
 		return source.Finding{State: source.Unknown}
@@ -82,14 +83,18 @@ func (s *Source) foundVideo(raw json.RawMessage, m schemas.Message) source.Findi
 		return source.Finding{State: source.Hidden, Reason: schemas.HiddenWithheld}
 	}
 	now := s.env.Now().UTC()
+	m := k.Message
 	m.Text, m.ObservedAt = v.text(), &now
 	m.Views, m.Likes, m.Replies = count(v.Statistics.Views), count(v.Statistics.Likes), count(v.Statistics.Comments)
-	return present(valid(&m, now, raw))
+	return present(valid(&m, now, raw), k)
 }
 
-func present(item source.Item) source.Finding {
-	if item.Message == nil {
+func present(item source.Item, k source.Known) source.Finding {
+	switch {
+	case item.Message == nil:
 		return source.Finding{State: source.Unknown}
+	case !k.Moved(item.Message):
+		return source.Finding{State: source.Present}
 	}
 	return source.Finding{State: source.Present, Item: &item}
 }

@@ -91,17 +91,25 @@ func ID(id string) string {
 }
 
 func snowflake(at time.Time, n int64) string {
-	return strconv.FormatInt((at.UnixMilli()-epochMs)<<22|n&0x3fffff, 10)
+	return strconv.FormatInt((at.UnixMilli()-epochMs)<<22|n&seqBits, 10)
 }
 
-// worldID is the id in the world.
-func worldID(id string) string {
+// find returns the post that X knows by that id, or nil: its last bits are those of the id in the world. The caller holds the world's lock.
+func (s *Server) find(id string) *sourcetest.Post {
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
-		return id
+		return nil
 	}
-	return strconv.FormatInt(n&0x3fffff, 10)
+	for _, p := range s.World.Posts {
+		if own, err := strconv.ParseInt(p.ID, 10, 64); err == nil && own&seqBits == n&seqBits {
+			return s.World.Find(p.ID)
+		}
+	}
+	return nil
 }
+
+// seqBits are those of an id that are left beside its time.
+const seqBits = 0x3fffff
 
 // charge puts a resource on the bill. Worlds count their ids alike, so the account's name tells them apart.
 func (s *Server) charge(kind, id string, price int64) {
@@ -307,7 +315,7 @@ func (s *Server) lookup(w http.ResponseWriter, ids []string) {
 	defer s.World.Unlock()
 	var data, problems []any
 	for _, id := range ids {
-		p := s.World.Find(worldID(id))
+		p := s.find(id)
 		kind := "resource-not-found"
 		if p != nil && s.World.Protected[p.Author] {
 			p, kind = nil, "not-authorized-for-resource"
@@ -418,7 +426,7 @@ func (s *Server) storage(w http.ResponseWriter, r *http.Request, parts []string)
 	defer s.World.Unlock()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	for _, id := range ids {
-		p := s.World.Find(worldID(id))
+		p := s.find(id)
 		reason := ""
 		switch {
 		case p == nil:
