@@ -23,9 +23,11 @@ type dlqCommand struct {
 
 // filter chooses letters.
 type filter struct {
-	Stage  string `help:"Only letters of this stage: ingest, enrich or sink." enum:",ingest,enrich,sink" default:""`
-	Reason string `help:"Only letters with this reason, as malformed." default:""`
-	Source string `help:"Only letters from this topic or file." default:""`
+	Stage  string    `help:"Only letters of this stage: ingest, enrich or sink." enum:",ingest,enrich,sink" default:""`
+	Reason string    `help:"Only letters with this reason, as malformed." default:""`
+	Source string    `help:"Only letters from this topic or file." default:""`
+	Since  time.Time `help:"Only letters written at this time or later, as 2026-03-01T00:00:00+07:00." placeholder:"TIME"`
+	Until  time.Time `help:"Only letters written before this time." placeholder:"TIME"`
 }
 
 func (f filter) check() error {
@@ -42,6 +44,10 @@ func (f filter) check() error {
 }
 
 func (f filter) takes(l deadletter.Letter) bool {
+	at := time.UnixMilli(l.GetAtMs())
+	if !f.Since.IsZero() && at.Before(f.Since) || !f.Until.IsZero() && !at.Before(f.Until) {
+		return false
+	}
 	return (f.Stage == "" || f.Stage == l.GetStage()) && (f.Reason == "" || f.Reason == l.GetReason()) && (f.Source == "" || f.Source == l.GetSource())
 }
 

@@ -26,6 +26,7 @@ type cli struct {
 	Run     runCommand      `cmd:"" default:"withargs" help:"Write enriched messages and the coverage ledger to ClickHouse until stopped."`
 	Migrate migrateCommand  `cmd:"" help:"Create the database, its tables and views, or bring them up to this version."`
 	DLQ     dlqCommand      `cmd:"" name:"dlq" help:"Look at dead letters, and replay them."`
+	Verify  verifyCommand   `cmd:"" help:"Compare what Kafka holds with what became of it, and fail where a record has no fate."`
 	Report  reportCommand   `cmd:"" help:"Make a report by hand, or list them."`
 	SQL     sqlCommand      `cmd:"" name:"sql" help:"Run one query that only reads, and print its result as a table."`
 	Erase   eraseCommand    `cmd:"" help:"Erase a message, an author, or what is marked as deleted, from ClickHouse, and leave tombstones."`

@@ -314,6 +314,10 @@ func TestDeadLettersAreListedShownAndReplayed(t *testing.T) {
 	if out := c.want([]string{"dlq", "list", "--stage", "sink"}, "0:0"); strings.Contains(out, "arsip") {
 		t.Errorf("the filter let another stage through: %s", out)
 	}
+	if out := c.want([]string{"dlq", "list", "--since", "2026-03-01T00:00:00Z", "--until", "2026-03-02T00:00:00+07:00"}, "0:0"); strings.Contains(out, "arsip") {
+		t.Errorf("the filter let another time through: %s", out)
+	}
+	c.want([]string{"dlq", "list", "--since", "2026-03-02T00:00:00Z"}, "no dead letters")
 	c.want([]string{"dlq", "show", "0:0"}, "reason:  refused_by_store", "Keluhan nomor 1", `"message_id":`)
 	c.want([]string{"dlq", "show", "0:1"}, "{oops")
 	for _, args := range [][]string{{"dlq", "show", "0:9"}, {"dlq", "show", "x"}, {"dlq", "replay"}, {"dlq", "list", "--reason", "bad"}} {

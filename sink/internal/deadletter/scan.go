@@ -37,6 +37,16 @@ func Scan(ctx context.Context, conn kafka.Conn, f func(Letter) error) error {
 	return nil
 }
 
+func scanPartition(ctx context.Context, conn kafka.Conn, extent kafka.PartitionLag, f func(Letter) error) error {
+	return Read(ctx, conn, extent, func(r kafka.Record) error {
+		l := Letter{Partition: r.Partition, Offset: r.Offset, DeadLetter: &event.DeadLetter{}}
+		if err := event.Decode(Header(r.Headers, event.SchemaHeader), r.Value, l.DeadLetter); err != nil {
+			return fmt.Errorf("reading topic %s: letter %s: %w", r.Topic, l.ID(), err)
+		}
+		return f(l)
+	})
+}
+
 // Find returns the letter at that place of the dead-letter topic.
 func Find(ctx context.Context, conn kafka.Conn, partition int, offset int64) (Letter, error) {
 	extents, err := kafka.Lag(ctx, conn, scanGroup, schemas.TopicDead)
@@ -59,11 +69,13 @@ func Find(ctx context.Context, conn kafka.Conn, partition int, offset int64) (Le
 	return *found, nil
 }
 
-func scanPartition(ctx context.Context, conn kafka.Conn, extent kafka.PartitionLag, f func(Letter) error) error {
+// Read hands the records of a partition to f, from extent.First to before extent.End. It commits nothing and belongs to no group. An error of f ends it and is
+// returned as it is.
+func Read(ctx context.Context, conn kafka.Conn, extent kafka.PartitionLag, f func(kafka.Record) error) error {
 	if extent.First >= extent.End {
 		return nil
 	}
-	c, err := dial(ctx, conn, extent.Partition)
+	c, err := dial(ctx, conn, extent.Topic, extent.Partition)
 	if err != nil {
 		return fmt.Errorf("reading topic %s, partition %d: %w", extent.Topic, extent.Partition, err)
 	}
@@ -73,7 +85,7 @@ func scanPartition(ctx context.Context, conn kafka.Conn, extent kafka.PartitionL
 		return fmt.Errorf("reading topic %s, partition %d: %w", extent.Topic, extent.Partition, err)
 	}
 	for next := extent.First; next < extent.End; {
-		letters, end, err := fetch(c, extent, next)
+		records, end, err := fetch(c, extent, next)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -81,8 +93,8 @@ func scanPartition(ctx context.Context, conn kafka.Conn, extent kafka.PartitionL
 			return fmt.Errorf("reading topic %s, partition %d, at offset %d: %w", extent.Topic, extent.Partition, next, err)
 		}
 		next = end
-		for _, l := range letters {
-			if err := f(l); err != nil {
+		for _, r := range records {
+			if err := f(r); err != nil {
 				return err
 			}
 		}
@@ -90,11 +102,11 @@ func scanPartition(ctx context.Context, conn kafka.Conn, extent kafka.PartitionL
 	return nil
 }
 
-func dial(ctx context.Context, conn kafka.Conn, partition int) (*kafkago.Conn, error) {
+func dial(ctx context.Context, conn kafka.Conn, topic string, partition int) (*kafkago.Conn, error) {
 	dialer := conn.Dialer()
 	var errs []error
 	for _, broker := range conn.Brokers {
-		c, err := dialer.DialLeader(ctx, "tcp", broker, schemas.TopicDead, partition)
+		c, err := dialer.DialLeader(ctx, "tcp", broker, topic, partition)
 		if err == nil {
 			return c, nil
 		}
@@ -103,13 +115,13 @@ func dial(ctx context.Context, conn kafka.Conn, partition int) (*kafkago.Conn, e
 	return nil, fmt.Errorf("connecting to the leader: %w", errors.Join(errs...))
 }
 
-// fetch returns the letters of one answer of the broker that are in the extent, and the offset to go on at.
-func fetch(c *kafkago.Conn, extent kafka.PartitionLag, next int64) ([]Letter, int64, error) {
+// fetch returns the records of one answer of the broker that are in the extent, and the offset to go on at.
+func fetch(c *kafkago.Conn, extent kafka.PartitionLag, next int64) ([]kafka.Record, int64, error) {
 	if err := c.SetDeadline(time.Now().Add(fetchTimeout)); err != nil {
 		return nil, next, err
 	}
 	answer := c.ReadBatchWith(kafkago.ReadBatchConfig{MinBytes: 1, MaxBytes: fetchBytes, MaxWait: fetchWait})
-	var letters []Letter
+	var records []kafka.Record
 	for {
 		m, err := answer.ReadMessage()
 		if err != nil || m.Offset >= extent.End {
@@ -120,12 +132,7 @@ func fetch(c *kafkago.Conn, extent kafka.PartitionLag, next int64) ([]Letter, in
 		for n, h := range m.Headers {
 			headers[n] = kafka.Header(h)
 		}
-		l := Letter{Partition: extent.Partition, Offset: m.Offset, DeadLetter: &event.DeadLetter{}}
-		if err := event.Decode(Header(headers, event.SchemaHeader), m.Value, l.DeadLetter); err != nil {
-			answer.Close()
-			return nil, next, fmt.Errorf("letter %s: %w", l.ID(), err)
-		}
-		letters = append(letters, l)
+		records = append(records, kafka.Record{Topic: extent.Topic, Partition: extent.Partition, Offset: m.Offset, Key: m.Key, Value: m.Value, Headers: headers, Time: m.Time})
 	}
 	// RequestTimedOut is kafka-go's word for an answer without records.
 	if err := answer.Close(); err != nil && !errors.Is(err, kafkago.RequestTimedOut) {
@@ -135,5 +142,5 @@ func fetch(c *kafkago.Conn, extent kafka.PartitionLag, next int64) ([]Letter, in
 	if offset, _ := c.Offset(); offset > next {
 		next = offset
 	}
-	return letters, next, nil
+	return records, next, nil
 }

@@ -109,6 +109,12 @@ func (b *Block) retention(institution string) institutions.Retention {
 	return institutions.Retention{TextDays: UsualTextDays, FactsDays: UsualFactsDays}
 }
 
+// FactsExpireAt is when the facts of m leave the tables by themselves, in Unix seconds; the directory may be nil.
+func FactsExpireAt(directory *institutions.Directory, m *event.Message) int64 {
+	b := Block{directory: directory}
+	return expiry(m, b.retention(m.Institution).FactsDays)
+}
+
 // expiry is in Unix seconds.
 func expiry(m *event.Message, days int) int64 { return m.IngestedAtMs/1000 + int64(days)*daySeconds }
 

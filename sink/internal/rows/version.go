@@ -19,6 +19,9 @@ const (
 	MaxModelSeq = 1<<modelBits - 1
 )
 
+// Version is the version of the row that a record becomes.
+func Version(e *event.Enriched) (uint64, error) { return version(e) }
+
 // version orders all copies of one message, in whatever order they arrive: a later edit or observation beats an earlier one, a newer model beats an
 // older one on the same text, and the content decides between copies that claim the same, so that two replays never end in two states.
 // e has passed Check.

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dwiarah/dwiarah/schemas/institutions"
+	"github.com/dwiarah/dwiarah/sink"
+	"github.com/dwiarah/dwiarah/sink/internal/store"
+	"github.com/dwiarah/dwiarah/sink/internal/verify"
+)
+
+type verifyCommand struct {
+	EnrichGroup string `help:"The consumer group of enrich." default:"dwiarah-enrich"`
+	MetricsFile string `help:"Also write what was found as metrics, for the textfile collector of Prometheus's node exporter." type:"path" placeholder:"FILE"`
+}
+
+// Run fails where a record behind a committed position has no fate.
+func (c verifyCommand) Run(ctx context.Context, a *app) (err error) {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	conn, err := cfg.Kafka.Conn(sink.ClientID)
+	if err != nil {
+		return err
+	}
+	directory, err := institutions.Load(cfg.Institutions)
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(cfg.ClickHouse)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	stages, err := verify.Run(ctx, verify.Config{Conn: conn, EnrichGroup: c.EnrichGroup, SinkGroup: cfg.Kafka.Group, Store: s, Directory: directory, Now: time.Now()})
+	if err != nil {
+		return err
+	}
+	broken := 0
+	for _, stage := range stages {
+		fmt.Fprintln(a.Out, stage)
+		if stage.Unaccounted() != 0 || len(stage.Violations) > 0 {
+			broken++
+		}
+	}
+	if c.MetricsFile != "" {
+		if err := writeMetrics(c.MetricsFile, stages); err != nil {
+			return err
+		}
+	}
+	if broken > 0 {
+		return fmt.Errorf("the law of sums is broken at %d of %d topics", broken, len(stages))
+	}
+	return nil
+}
+
+func writeMetrics(path string, stages []verify.Stage) error {
+	registry := prometheus.NewRegistry()
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "dwiarah", Subsystem: "verify", Name: name, Help: help}, labels)
+		registry.MustRegister(g) // on a registry of its own: only a mistake of this function can panic here
+		return g
+	}
+	records := gauge("unaccounted_records", "Records behind a committed position that are neither passed on nor dead-lettered.", "topic")
+	checked := gauge("checked_records", "Records behind a committed position that were looked at.", "topic")
+	gauge("timestamp_seconds", "When sink verify ended, Unix time.").WithLabelValues().SetToCurrentTime()
+	for _, s := range stages {
+		records.WithLabelValues(s.Topic).Set(float64(s.Unaccounted()))
+		checked.WithLabelValues(s.Topic).Set(float64(s.Committed))
+	}
+	if err := prometheus.WriteToTextfile(path, registry); err != nil {
+		return fmt.Errorf("writing metrics: %w", err)
+	}
+	return nil
+}

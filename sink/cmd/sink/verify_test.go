@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/kit/broker"
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
+	"github.com/dwiarah/dwiarah/sink"
+	"github.com/dwiarah/dwiarah/sink/internal/store/storetest"
+)
+
+// untilRead waits until the group has committed everything.
+func untilRead(t *testing.T, conn kafka.Conn, group string, ended <-chan error, topics ...string) {
+	t.Helper()
+	for {
+		lags, err := kafka.Lag(t.Context(), conn, group, topics...)
+		var behind int64
+		for _, l := range lags {
+			behind += l.Behind()
+		}
+		if err == nil && behind == 0 {
+			return
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("%s ended: %v", group, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func TestVerifySaysWhatHasNoFate(t *testing.T) {
+	b, err := broker.Start(broker.Config{Log: slog.New(slog.DiscardHandler), Topics: []kafka.TopicSpec{
+		{Name: schemas.TopicRaw, Partitions: 2}, {Name: schemas.TopicEnriched, Partitions: 2}, {Name: schemas.TopicLedger, Partitions: 1}, {Name: schemas.TopicDead, Partitions: 1},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	c, db := configured(t, b.Addr())
+	conn := kafka.Conn{Brokers: []string{b.Addr()}}
+	producer, err := kafka.NewProducer(kafka.ProducerConfig{Conn: conn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	produce := func(topic string, value []byte) {
+		t.Helper()
+		if err := producer.Produce(t.Context(), kafka.Record{Topic: topic, Value: value, Headers: []kafka.Header{{Key: event.SchemaHeader, Value: event.SchemaValue()}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	encoded := func(m interface {
+		MarshalVT() ([]byte, error)
+		UnmarshalVT([]byte) error
+	}) []byte {
+		t.Helper()
+		value, err := event.Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	const messages = 20
+	for n := range messages {
+		e := storetest.Enriched(n)
+		if n == 3 { // deleted since
+			e.Message.DeletedAtMs = new(e.Message.CreatedAtMs + 1000)
+		}
+		produce(schemas.TopicRaw, encoded(e.Message))
+		produce(schemas.TopicEnriched, encoded(e))
+	}
+	produce(schemas.TopicEnriched, []byte("poison"))
+
+	// The real sink, and a stand-in of enrich's group that commits what it reads.
+	cfg := sink.DefaultConfig()
+	if err := config.Load(c.path, &cfg); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Batch.Age = config.Duration(20 * time.Millisecond)
+	tel, err := telemetry.New("sink", telemetry.Config{Log: telemetry.LogConfig{Level: "error", Format: "text"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := sink.New(cfg, tel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enrich, err := kafka.NewConsumer(kafka.ConsumerConfig{Conn: conn, Group: "dwiarah-enrich", Topics: []string{schemas.TopicRaw}, Log: slog.New(slog.DiscardHandler), Policy: kafka.BatchPolicy{MaxAge: 20 * time.Millisecond}},
+		func(context.Context, []kafka.Record) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 2)
+	go func() { ended <- s.Run(ctx) }()
+	go func() { ended <- enrich.Run(ctx) }()
+	untilRead(t, conn, cfg.Kafka.Group, ended, schemas.TopicEnriched)
+	untilRead(t, conn, "dwiarah-enrich", ended, schemas.TopicRaw)
+
+	metrics := filepath.Join(t.TempDir(), "verify.prom")
+	c.want([]string{"verify", "--metrics-file", metrics},
+		"mentions.raw.v1: 20 records behind the positions = 20 enriched + 0 deleted + 0 expired + 0 dead-lettered + 0 older than the next topic + 0 unaccounted; 0 waiting",
+		"mentions.enriched.v1: 21 records behind the positions = 19 stored + 1 deleted + 0 expired + 1 dead-lettered + 0 older than the next topic + 0 unaccounted; 0 waiting")
+	if text, err := os.ReadFile(metrics); err != nil || !strings.Contains(string(text), `dwiarah_verify_unaccounted_records{topic="mentions.enriched.v1"} 0`) {
+		t.Errorf("metrics: %v\n%s", err, text)
+	}
+
+	// What enrich has committed and not made, and a row that is not there any more.
+	produce(schemas.TopicRaw, encoded(storetest.Enriched(100).Message))
+	untilRead(t, conn, "dwiarah-enrich", ended, schemas.TopicRaw)
+	if err := db.Conn().Exec(t.Context(), "DELETE FROM message_facts WHERE message_id = 'm7'"); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := c.run("verify")
+	if code == 0 || !strings.Contains(errOut, "broken at 2 of 2 topics") {
+		t.Errorf("ended with %d: %s", code, errOut)
+	}
+	for _, part := range []string{"20 enriched", "1 unaccounted", "neither in mentions.enriched.v1 nor dead-lettered", "18 stored", "neither stored nor dead-lettered"} {
+		if !strings.Contains(out, part) {
+			t.Errorf("%q is not said:\n%s", part, out)
+		}
+	}
+	cancel()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
