@@ -17,6 +17,7 @@ import (
 	"github.com/dwiarah/dwiarah/ingest/internal/poll"
 	"github.com/dwiarah/dwiarah/ingest/internal/recheck"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
+	"github.com/dwiarah/dwiarah/ingest/internal/web"
 	"github.com/dwiarah/dwiarah/ingest/internal/webhook"
 	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
@@ -222,13 +223,16 @@ func (in *Ingest) Close() error { return in.producer.Close() }
 type CheckResult struct {
 	Connector string
 	Err       error
+	// Meaning says in words what is wrong and what to do; it may be empty.
+	Meaning string
 }
 
 // Check calls each source once.
 func (in *Ingest) Check(ctx context.Context) []CheckResult {
 	results := make([]CheckResult, len(in.feeds))
 	for i, f := range in.feeds {
-		results[i] = CheckResult{Connector: f.Source.Connector(), Err: f.Source.Check(ctx)}
+		err := f.Source.Check(ctx)
+		results[i] = CheckResult{Connector: f.Source.Connector(), Err: err, Meaning: web.Explain(err)}
 	}
 	return results
 }

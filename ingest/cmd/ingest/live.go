@@ -85,6 +85,9 @@ func (checkCommand) Run(ctx context.Context, a *app) error {
 		if r.Err != nil {
 			failed++
 			fmt.Fprintf(a.out, "%s: %v\n", r.Connector, r.Err)
+			if r.Meaning != "" {
+				fmt.Fprintf(a.out, "  %s\n", r.Meaning)
+			}
 			continue
 		}
 		fmt.Fprintf(a.out, "%s: in order\n", r.Connector)
@@ -107,18 +110,37 @@ func (sourcesCommand) Run(a *app) error {
 		return err
 	}
 	table := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SOURCE\tACCOUNT\tSTATE\tCOMPLETE SINCE\tCOMPLETE UNTIL\tPOLLED\tLAST ERROR")
+	fmt.Fprintln(table, "SOURCE\tACCOUNT\tSTATE\tCOMPLETE SINCE\tCOMPLETE UNTIL\tLAG\tSEEN\tBUDGET\tLAST ERROR")
+	now := time.Now()
 	for _, s := range states {
 		state := "never polled"
 		switch {
 		case s.Error != "":
 			state = "gap"
+		case s.Streaming:
+			state = "streaming"
 		case !s.PolledAt.IsZero():
 			state = "complete"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Connector, s.Account, state, stamp(s.Since), stamp(s.Until), stamp(s.PolledAt), strings.ReplaceAll(s.Error, "\n", "; "))
+		lag := "-"
+		if !s.Until.IsZero() {
+			lag = now.Sub(s.Until).Round(time.Second).String()
+		}
+		var left []string
+		for _, line := range s.Budget {
+			left = append(left, line.String())
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Connector, orDash(s.Account), state, stamp(s.Since), stamp(s.Until), lag, stamp(s.PolledAt), orDash(strings.Join(left, ", ")),
+			orDash(strings.ReplaceAll(s.Error, "\n", "; ")))
 	}
 	return table.Flush()
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
 }
 
 func stamp(t time.Time) string {
