@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -187,14 +188,7 @@ func (ws *worlds) hides(text string) {
 // The same conversation through each platform's interface arrives in Kafka as the same messages, each once, and the ledger is complete.
 func TestTheSameConversationThroughEveryPlatform(t *testing.T) {
 	ws := newWorlds(t)
-	ws.run("polls", func() bool {
-		for _, s := range ws.cfg.Sources {
-			if ws.metric("dwiarah_ingest_polls_total", s.Platform+":layanan_kota") < 2 {
-				return false
-			}
-		}
-		return true
-	})
+	ws.run("polls", func() bool { return ws.polled(2) })
 	all := readAll(t, ws.conn)
 	if len(all.dead) > 0 || all.records != len(ws.want) {
 		t.Errorf("%d records of %d posts, %d dead letters", all.records, len(ws.want), len(all.dead))
@@ -235,9 +229,27 @@ func TestTheSameConversationThroughEveryPlatform(t *testing.T) {
 // Whatever goes wrong, no secret gets into errors, the log or the state.
 func TestSecretsStayHidden(t *testing.T) {
 	ws := newWorlds(t)
+	set := func(broken func(w http.ResponseWriter) bool) {
+		ws.mu.Lock()
+		defer ws.mu.Unlock()
+		ws.broken = broken
+	}
+	set(func(w http.ResponseWriter) bool {
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
 	var errs strings.Builder
-	for n, broken := range []func(w http.ResponseWriter) bool{
-		func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusUnauthorized); return true },
+	in := ws.build()
+	for _, result := range in.Check(t.Context()) {
+		if result.Err == nil {
+			t.Errorf("%s is well", result.Connector)
+		}
+		fmt.Fprintln(&errs, result.Err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, broken := range []func(w http.ResponseWriter) bool{
 		func(w http.ResponseWriter) bool {
 			w.Header().Set("Location", "http://127.0.0.1:1/elsewhere")
 			w.WriteHeader(http.StatusFound)
@@ -251,22 +263,38 @@ func TestSecretsStayHidden(t *testing.T) {
 			return true
 		},
 	} {
-		ws.mu.Lock()
-		ws.broken = broken
-		ws.mu.Unlock()
-		in := ws.build()
-		for _, result := range in.Check(t.Context()) {
-			if result.Err == nil {
-				t.Errorf("%s is well in case %d", result.Connector, n)
-			}
-			fmt.Fprintln(&errs, result.Err)
+		set(broken)
+		ws.run("failed polls", func() bool { return ws.polled(1) })
+	}
+	ws.hides(errs.String())
+}
+
+// polled tells that every source has been polled so often.
+func (ws *worlds) polled(times float64) bool {
+	ws.Helper()
+	families, err := ws.tel.Registry.Gather()
+	if err != nil {
+		ws.Fatal(err)
+	}
+	polls := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != "dwiarah_ingest_polls_total" {
+			continue
 		}
-		if err := in.Close(); err != nil {
-			t.Fatal(err)
+		for _, m := range f.GetMetric() {
+			for _, label := range m.GetLabel() {
+				if label.GetName() == "source" {
+					polls[label.GetValue()] += m.GetCounter().GetValue()
+				}
+			}
 		}
 	}
-	ws.run("failed polls", func() bool { return ws.metric("dwiarah_ingest_polls_total", "") >= float64(len(ws.cfg.Sources)) })
-	ws.hides(errs.String())
+	for _, s := range ws.cfg.Sources {
+		if polls[s.Platform+":"+s.Account] < times {
+			return false
+		}
+	}
+	return true
 }
 
 var listening = regexp.MustCompile(`taking webhooks" address=(\S+)`)
@@ -321,4 +349,61 @@ func TestDeliveriesReachKafka(t *testing.T) {
 		t.Errorf("%d records, %v", all.records, came)
 	}
 	ws.hides("")
+}
+
+// One process holds two hundred accounts over five platforms. The number is an upper bound: the servers, their worlds and the broker are in it.
+func TestTwoHundredAccounts(t *testing.T) {
+	const each, most = 40, 300 << 20
+	l := &worlds{live: &live{T: t, conn: start(t), cfg: ingest.DefaultConfig()}, logs: &logged{}}
+	names := []string{"x", "youtube", "facebook", "threads", "telegram"}
+	tokens := map[string]string{"x": xtest.Token, "youtube": youtubetest.Key, "facebook": metatest.Token, "threads": metatest.Token, "telegram": telegramtest.Token}
+	var file strings.Builder
+	file.WriteString("institutions:\n")
+	for n := range each {
+		fmt.Fprintf(&file, "  - {id: kota-%d, name: Kota, zone: Asia/Jakarta, purpose: p, legal_basis: l, retention: {text_days: 90, facts_days: 395}, accounts: {", n)
+		for i, platform := range names {
+			world := sourcetest.NewWorld()
+			world.Official = fmt.Sprintf("layanan_%d", n)
+			world.Skip(time.Now().Add(-30 * time.Minute))
+			world.Converse(5)
+			var handler http.Handler
+			switch platform {
+			case "x":
+				handler = &xtest.Server{World: world, Now: time.Now}
+			case "youtube":
+				handler = &youtubetest.Server{World: world}
+			case "telegram":
+				handler = &telegramtest.Server{World: world}
+			default:
+				handler = &metatest.Server{World: world, Platform: platform}
+			}
+			server := httptest.NewServer(handler)
+			t.Cleanup(server.Close)
+			fmt.Fprintf(&file, "%s%s: [{handle: %s}]", strings.Repeat(", ", min(i, 1)), platform, world.Official)
+			l.cfg.Sources = append(l.cfg.Sources, ingest.Source{
+				Platform: platform, Account: world.Official, BaseURL: server.URL, Token: config.NewSecret(tokens[platform]), AllowPrivate: true, Schedule: "@every 1s",
+			})
+			if platform == "x" {
+				l.cfg.Sources[len(l.cfg.Sources)-1].Settings = config.Group{"usd_per_day": "500", "usd_per_month": "5000"}
+			}
+		}
+		file.WriteString("}}\n")
+	}
+	l.cfg.Kafka.Brokers = l.conn.Brokers
+	l.cfg.Institutions = write(t, "institutions.yaml", file.String())
+	l.cfg.Keys, l.cfg.StateDir, l.cfg.Telemetry.Listen = config.NewSecret(ringText), t.TempDir(), ""
+	var peak uint64
+	l.run("polls", func() bool {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		peak = max(peak, m.Sys-m.HeapReleased)
+		return l.polled(1)
+	})
+	if all := readAll(t, l.conn); all.records != each*len(names)*8 || len(all.dead) > 0 {
+		t.Errorf("%d records of %d posts, %d dead letters", all.records, each*len(names)*8, len(all.dead))
+	}
+	t.Logf("%d accounts, at most %d MB from the system", len(l.cfg.Sources), peak>>20)
+	if peak > most {
+		t.Errorf("%d MB, want at most %d", peak>>20, most>>20)
+	}
 }
