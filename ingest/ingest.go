@@ -182,6 +182,7 @@ func (b *builder) feed(cfg source.Config) (poll.Feed, error) {
 		library = &recheck.Library{}
 		b.libraries[f.Platform] = library
 	}
+	f.Known = library.Message
 	f.Source, err = platform.New(source.Environment{
 		Config: cfg, Account: account, Directory: b.directory, Log: b.log, Now: time.Now,
 		Settings: settings, Purses: b.purses, Known: library.Message, KnownAuthor: library.Author,

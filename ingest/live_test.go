@@ -288,3 +288,47 @@ func TestAPollThatRunsIsNotStartedAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAPushIsFollowed: what is pushed reaches Kafka without a poll, the edit and the deletion too, and the source says that it streams.
+func TestAPushIsFollowed(t *testing.T) {
+	l := newLive(t)
+	l.cfg.Sources[0].Settings = nil
+	l.cfg.Sources[0].Schedule = "@every 1h"
+	in := l.build()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- in.Run(ctx) }()
+	for l.server.Streams() == 0 || l.metric("dwiarah_ingest_complete_until_seconds", "") == 0 {
+		time.Sleep(20 * time.Millisecond)
+	}
+	recent := time.Now().Add(-time.Hour).Truncate(time.Second)
+	ask := l.server.Write(mastodontest.Status{AuthorID: "11", CreatedAt: recent, Mentions: []string{mastodontest.Me}, Content: "kapan?"})
+	until := func(n float64) {
+		t.Helper()
+		for tries := 0; l.metric("dwiarah_ingest_messages_produced_total", "") < n; tries++ {
+			if tries > 1500 {
+				t.Fatalf("%v of %v messages came", l.metric("dwiarah_ingest_messages_produced_total", ""), n)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	until(1)
+	l.server.Edit(ask, "kapan buka?", recent.Add(time.Minute))
+	until(2)
+	l.server.Delete(ask)
+	until(3)
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	all := readAll(t, l.conn)
+	m := all.messages["kota-a/mastodon/"+strings.TrimPrefix(l.server.URL, "http://")+"/"+ask]
+	if all.records != 3 || m == nil || m.DeletedAtMs == nil || m.Text != "" {
+		t.Errorf("%d records, the last %v", all.records, m)
+	}
+	states, err := in.Sources()
+	if err != nil || !states[0].Streaming || states[0].Until.IsZero() {
+		t.Errorf("states %+v, %v", states, err)
+	}
+}

@@ -471,9 +471,6 @@ func (r *reader) fold(frame []byte) error {
 		if e.Operation == "update" {
 			at := e.Time
 			item.Message.EditedAt = &at
-			if known != nil {
-				item.Message.CreatedAt = known.CreatedAt
-			}
 		}
 		r.add(item)
 	}

@@ -36,6 +36,8 @@ type Feed struct {
 	// Book of its known messages, and how many of them are read again after one poll at most.
 	Book           *recheck.Book
 	RecheckPerPoll int
+	// Known finds a message of the platform that any source knows; nil where none does.
+	Known func(messageID string) (source.Known, bool)
 }
 
 // Config configures a Poller. The fields from Metrics on may be zero.

@@ -427,7 +427,8 @@ func TestReReadsReachTheTopics(t *testing.T) {
 		"1": {State: source.Deleted}, "2": {State: source.Hidden, Reason: schemas.HiddenSuspended}, "3": {State: source.Unknown},
 	}}
 	b.source.pages = 3
-	b.feed = &poll.Feed{Source: r, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web", Book: book, RecheckPerPoll: 10}
+	b.feed = &poll.Feed{Source: r, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web", Book: book, RecheckPerPoll: 10, Known: book.Message}
+	created := b.source.now.UnixMilli()
 	p, feed := b.poller(k.Addr())
 	tick := func() {
 		t.Helper()
@@ -439,7 +440,8 @@ func TestReReadsReachTheTopics(t *testing.T) {
 	}
 	tick()
 	tick()
-	r.findings["2"] = source.Finding{State: source.Present}
+	again := &schemas.Message{Platform: "web", MessageID: "2", Institution: "kota", Account: "kota", Kind: "mention", AuthorID: "u", CreatedAt: b.source.now.Add(-time.Hour), Text: "berubah"}
+	r.findings["2"] = source.Finding{State: source.Present, Item: &source.Item{Message: again}}
 	tick()
 	var said []string
 	read := func(topicName string, do func(kafka.Record) error) {
@@ -452,6 +454,9 @@ func TestReReadsReachTheTopics(t *testing.T) {
 		var m event.Message
 		if err := event.Decode(rec.Headers[0].Value, rec.Value, &m); err != nil {
 			return err
+		}
+		if m.CreatedAtMs != created {
+			t.Errorf("message %s was created at another time than when it was first read", m.MessageId)
 		}
 		if m.DeletedAtMs != nil {
 			said = append(said, "deleted "+m.MessageId+m.Text)

@@ -245,6 +245,7 @@ func (t *turn) records(page source.Page) ([]kafka.Record, tally.Counts, error) {
 			continue
 		}
 		m := item.Message
+		t.keepCreated(m)
 		place := identity.Place{Institutions: t.feed.Institutions, ParentAuthorID: m.ParentAuthorID, RootID: m.RootID, Connector: t.pos.Connector, Now: now}
 		if t.feed.Wide {
 			place.Institutions = t.cfg.Converter.Concerned(m, item.RootAuthorID)
@@ -280,6 +281,17 @@ func (t *turn) records(page source.Page) ([]kafka.Record, tally.Counts, error) {
 		records, failed = append(records, all...), errors.Join(failed, err)
 	}
 	return records, counts, failed
+}
+
+// keepCreated keeps the time of creation that a message had when it was first read: it is part of the message's identity downstream, and two ways to a platform may
+// believe its author's clock to a different degree.
+func (t *turn) keepCreated(m *schemas.Message) {
+	if t.feed.Known == nil {
+		return
+	}
+	if k, known := t.feed.Known(m.MessageID); known {
+		m.CreatedAt = k.Message.CreatedAt
+	}
 }
 
 // itemOffset numbers a live item that has no place of its own by its content, so that a repeat has the same number.
