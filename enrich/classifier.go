@@ -351,11 +351,15 @@ const (
 	// reportedP is the least probability of a tag that is worth a place in the row.
 	reportedP = 0.01
 	// namedP is the least probability at which a tag is named. Its own threshold, chosen for precision, is what it needs to alarm.
-	namedP = 0.3
+	namedP = 0.25
+	// everydayP is that of the tags of base severity everydaySeverity and less: their words are the ones that questions have, too, and nearly all false
+	// alarms on a help account's stream are theirs.
+	everydayP        = 0.45
+	everydaySeverity = 2
 	// besideP is the least share of the likeliest tag's probability at which another is named beside it.
 	besideP = 0.7
 	// parentP is how sure a group of tags must be to be reported where none of them is likely enough to be named.
-	parentP = 0.5
+	parentP = 0.4
 	// unsureSeverity caps what is not sure enough to alarm: a group, and a tag under its threshold.
 	unsureSeverity = 3
 )
@@ -374,12 +378,16 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 	}
 	modifiers := c.table.Apply(&w.doc, p)
 	r.Escalation = modifiers.Escalation()
-	named := max(namedP, besideP*p[largest(p)])
+	beside := besideP * p[largest(p)]
 	for i, tag := range c.risk.Labels {
 		if p[i] >= reportedP {
 			r.RiskP = append(r.RiskP, TagProbability{tag, float32(p[i])})
 		}
-		if p[i] < named {
+		named := namedP
+		if c.table.Tags[i].Severity <= everydaySeverity {
+			named = everydayP
+		}
+		if p[i] < max(named, beside) {
 			continue
 		}
 		if len(r.RiskTags) == 0 {
