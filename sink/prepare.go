@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"github.com/dwiarah/dwiarah/schemas/clickhouse"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
 	"github.com/dwiarah/dwiarah/sink/internal/rows"
@@ -53,6 +55,15 @@ func Migrate(ctx context.Context, cfg ClickHouseConfig, log *slog.Logger) (Migra
 	}
 	log.Info("database is up to date", "database", cfg.Database, "migrations", len(did.Migrations), "views", len(did.Views), "calendars", len(did.Calendars))
 	return did, nil
+}
+
+// Connect returns connections to the tables, for whoever looks at them beside a sink. The caller closes them.
+func Connect(cfg ClickHouseConfig) (driver.Conn, error) {
+	s, err := store.Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return s.Conn(), nil
 }
 
 func with(cfg ClickHouseConfig, f func(*store.Store) error) error {

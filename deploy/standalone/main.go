@@ -23,6 +23,7 @@ import (
 type commands struct {
 	Up      upCommand        `cmd:"" help:"Start everything on a data folder, import archives, serve the page."`
 	Demo    demoCommand      `cmd:"" help:"The main job on the bundled sample: import it, print a summary, write the report, serve the page."`
+	Status  statusCommand    `cmd:"" help:"Show lag, rates, dead letters, coverage, tables and disk on one screen, refreshed until stopped."`
 	Sample  sampleCommand    `cmd:"" help:"Write the bundled sample: an archive, its institutions file and its answer key."`
 	Version kong.VersionFlag `help:"Print the version and end."`
 }
@@ -79,6 +80,9 @@ func main() {
 	tel, err := telemetry.New("dwiarah", telemetry.Config{Log: telemetry.LogConfig{Level: level, Format: "text"}})
 	k.FatalIfErrorf(err)
 	os.Exit(run.Main(tel.Log, func(ctx context.Context) error {
+		if k.Command() == "status" {
+			return cli.Status.run(ctx, os.Stdout)
+		}
 		if k.Command() == "demo" {
 			return cli.Demo.run(ctx, tel.Log)
 		}
