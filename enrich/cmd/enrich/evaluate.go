@@ -107,6 +107,15 @@ func (t *table) row(name string, p []measure.Prediction) measure.Report {
 	return r
 }
 
+// yes prints the F1 of the yes of a report: what is asked for, where macro-F1 weighs the rest as much.
+func (t *table) yes(r measure.Report) {
+	for _, c := range r.Classes {
+		if c.Label == yes {
+			fmt.Fprintf(t.out, "%-52s %6d  %.3f\n", "  F1 of yes", c.Support, c.F1)
+		}
+	}
+}
+
 // share prints a figure that is no F1: how many of n had a property.
 func (t *table) share(name string, n, of int) {
 	fmt.Fprintf(t.out, "%-52s %6d  %.3f\n", name, of, float64(n)/math.Max(1, float64(of)))
@@ -235,7 +244,7 @@ func (t *table) foreignHeads(c *enrich.Classifier, dir string) error {
 		}
 	}
 	t.heading("needs reply", scores)
-	t.row("kai121, topics read as questions", reply)
+	t.yes(t.row("kai121, topics read as questions", reply))
 	t.heading("false alarms of risk on kai121 (95 % neutral)", "share")
 	t.share("any risk tag", tagged, len(rows))
 	t.share("severity 4 or 5", alerts, len(rows))
@@ -330,7 +339,7 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 	}
 	t.heading("code book, families that never trained", scores)
 	t.row("risk, primary tag", tags)
-	t.row("needs reply", reply)
+	t.yes(t.row("needs reply", reply))
 	t.row("sentiment", feeling)
 	t.row("toxicity", toxic)
 	t.row("content function (outbound)", function)
