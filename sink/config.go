@@ -26,6 +26,8 @@ type Config struct {
 	ClickHouse ClickHouseConfig `koanf:"clickhouse"`
 	// Institutions is the path of institutions.yaml: retention, zones and calendars.
 	Institutions string `koanf:"institutions"`
+	// Calendars are files of working calendars of institutions' own, loaded with those of the build.
+	Calendars []string `koanf:"calendars"`
 	// IdentityKeys are the keys that ingest makes author and message keys with. Only erasing needs them.
 	IdentityKeys config.Secret `koanf:"identity_keys"`
 	// Migrate brings the tables and views up to date before anything is read. Where migrations have a user of their own, sink migrate does it instead.

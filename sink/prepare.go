@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/dwiarah/dwiarah/schemas/clickhouse"
+	"github.com/dwiarah/dwiarah/schemas/clickhouse/calendar"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
 	"github.com/dwiarah/dwiarah/sink/internal/rows"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
@@ -25,11 +28,16 @@ type Migrated struct {
 
 // Migrate creates the database where it is missing and brings its tables, views and working calendars up to this build. It may be repeated, and waits
 // for a ClickHouse that does not answer yet until ctx ends.
-func Migrate(ctx context.Context, cfg ClickHouseConfig, log *slog.Logger) (Migrated, error) {
+func Migrate(ctx context.Context, whole Config, log *slog.Logger) (Migrated, error) {
 	var did Migrated
+	calendars, err := ownCalendars(whole.Calendars)
+	if err != nil {
+		return did, err
+	}
+	cfg := whole.ClickHouse
 	admin := cfg
 	admin.Database = maintenanceDatabase
-	err := with(admin, func(s *store.Store) error {
+	err = with(admin, func(s *store.Store) error {
 		return s.Until(ctx, log, "create the database", func(ctx context.Context) error {
 			return clickhouse.EnsureDatabase(ctx, s.Conn(), cfg.Database)
 		})
@@ -45,8 +53,8 @@ func Migrate(ctx context.Context, cfg ClickHouseConfig, log *slog.Logger) (Migra
 			if err != nil {
 				return err
 			}
-			calendars, err := clickhouse.LoadCalendars(ctx, s.Conn())
-			did.Calendars = append(did.Calendars, calendars...)
+			loaded, err := clickhouse.LoadCalendars(ctx, s.Conn(), calendars...)
+			did.Calendars = append(did.Calendars, loaded...)
 			return err
 		})
 	})
@@ -66,6 +74,36 @@ func Connect(cfg ClickHouseConfig) (driver.Conn, error) {
 	return s.Conn(), nil
 }
 
+func ownCalendars(paths []string) ([]*calendar.Calendar, error) {
+	var calendars []*calendar.Calendar
+	for _, path := range paths {
+		c, err := calendar.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		calendars = append(calendars, c)
+	}
+	return calendars, nil
+}
+
+// checkCalendars refuses an institution whose calendar is neither the build's nor in one of the files: its business times would be NULL without a word.
+func checkCalendars(directory *institutions.Directory, paths []string) error {
+	own, err := ownCalendars(paths)
+	if err != nil {
+		return err
+	}
+	names := calendar.Names()
+	for _, c := range own {
+		names = append(names, c.Name)
+	}
+	for _, in := range directory.All() {
+		if in.Calendar != "" && !slices.Contains(names, in.Calendar) {
+			return fmt.Errorf("institution %s: calendar: %q; allowed: %s, or that of a file under calendars", in.ID, in.Calendar, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
 func with(cfg ClickHouseConfig, f func(*store.Store) error) error {
 	s, err := store.Open(cfg)
 	if err != nil {
@@ -77,7 +115,7 @@ func with(cfg ClickHouseConfig, f func(*store.Store) error) error {
 // prepare waits for the store and brings into it what the views need beside messages.
 func (s *Sink) prepare(ctx context.Context) error {
 	if s.cfg.Migrate {
-		if _, err := Migrate(ctx, s.cfg.ClickHouse, s.log); err != nil {
+		if _, err := Migrate(ctx, s.cfg, s.log); err != nil {
 			return err
 		}
 	}

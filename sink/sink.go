@@ -63,6 +63,9 @@ func New(cfg Config, tel *telemetry.Telemetry) (_ *Sink, err error) {
 	if s.directory, err = institutions.Load(cfg.Institutions); err != nil {
 		return nil, err
 	}
+	if err = checkCalendars(s.directory, cfg.Calendars); err != nil {
+		return nil, err
+	}
 	if s.metrics, err = newMetrics(tel.Registry); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,25 +14,32 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/clickhouse/calendar"
 )
 
-// LoadCalendars fills business_spans from the calendars of this build, each as a whole and only where its file differs from what the database has.
-// It returns the names of those it loaded. Migrate comes first.
-func LoadCalendars(ctx context.Context, conn driver.Conn) ([]string, error) {
+// LoadCalendars fills business_spans from the calendars of this build and from others, each as a whole and only where its file differs from what the database
+// has. One of the others takes the place of the build's of the same name. It returns the names of those it loaded. Migrate comes first.
+func LoadCalendars(ctx context.Context, conn driver.Conn, others ...*calendar.Calendar) ([]string, error) {
 	record, err := openRecord(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
-	var loaded []string
+	calendars := slices.Clone(others)
 	for _, name := range calendar.Names() {
+		if slices.ContainsFunc(others, func(c *calendar.Calendar) bool { return c.Name == name }) {
+			continue
+		}
 		c, err := calendar.Load(name)
 		if err != nil {
-			return loaded, err
+			return nil, err
 		}
+		calendars = append(calendars, c)
+	}
+	var loaded []string
+	for _, c := range calendars {
 		changed, err := record.loadCalendar(ctx, c)
 		if err != nil {
-			return loaded, fmt.Errorf("loading calendar %s: %w", name, err)
+			return loaded, fmt.Errorf("loading calendar %s: %w", c.Name, err)
 		}
 		if changed {
-			loaded = append(loaded, name)
+			loaded = append(loaded, c.Name)
 		}
 	}
 	return loaded, nil

@@ -59,6 +59,19 @@ func TestLoadCalendarsIsIdempotent(t *testing.T) {
 	if got := spans() - scan[uint64](t, conn, "SELECT count() FROM business_spans WHERE calendar = 'vectors'"); got != whole {
 		t.Errorf("%d spans after the repair, want %d", got, whole)
 	}
+	// One of an institution's own takes the place of the build's of the same name.
+	own, err := calendar.ReadFile("calendar/testdata/vectors.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Name = "id-government"
+	loaded, err := LoadCalendars(t.Context(), conn, own)
+	if err != nil || !slices.Equal(loaded, []string{"id-government"}) {
+		t.Fatalf("loaded %v, %v", loaded, err)
+	}
+	if got := scan[uint64](t, conn, "SELECT count() FROM business_spans WHERE calendar = 'id-government'"); got >= whole {
+		t.Errorf("%d spans of the institution's own calendar, the build's had %d", got, whole)
+	}
 }
 
 // Business time in SQL is that of Go: for the specification's vectors and for random pairs of instants over the zones.

@@ -73,8 +73,8 @@ func (i *Institution) Location() *time.Location {
 	return loc
 }
 
-// Calendars that business time can be counted in.
-func Calendars() []string { return []string{"id-government"} }
+// calendarForm is that of a calendar's name. Which calendars there are the sink knows, which loads them.
+var calendarForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // Directory finds institutions and accounts.
 type Directory struct {
@@ -182,8 +182,8 @@ func (d *Directory) add(in *Institution, at string, report func(key, value, allo
 	if err := checkZone(in.Zone); err != nil {
 		report(at+".zone", in.Zone, err.Error())
 	}
-	if in.Calendar != "" && !slices.Contains(Calendars(), in.Calendar) {
-		report(at+".calendar", in.Calendar, "one of "+strings.Join(Calendars(), ", ")+", or absent")
+	if in.Calendar != "" && !calendarForm.MatchString(in.Calendar) {
+		report(at+".calendar", in.Calendar, "the name of a calendar, such as id-government, or absent")
 	}
 	for _, days := range []struct {
 		key   string

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ type Calendar struct {
 	first, last time.Time                 // days, at midnight UTC; last is included
 	weeks       []week                    // the later wins
 	off         map[time.Time]string      // days off and what they are called
-	unknown     []int                     // years whose days off are not recorded
+	unknown     []int                     // years whose days off are not recorded, or not all
 	hours       map[string]map[int][]span // by name and weekday
 }
 
@@ -73,6 +74,15 @@ func Load(name string) (*Calendar, error) {
 	return c, nil
 }
 
+// ReadFile reads a calendar of an institution's own.
+func ReadFile(path string) (*Calendar, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading calendar %s: %w", path, err)
+	}
+	return Parse(path, b)
+}
+
 // file is the form of a calendar file.
 type file struct {
 	Name    string                         `yaml:"name"`
@@ -90,6 +100,7 @@ type file struct {
 	Unknown []int `yaml:"days_off_unknown"`
 	DaysOff []struct {
 		Year            int               `yaml:"year"`
+		Incomplete      bool              `yaml:"incomplete"` // only what is fixed without the year's decree
 		Source          string            `yaml:"source"`
 		Holidays        map[string]string `yaml:"holidays"`
 		CollectiveLeave map[string]string `yaml:"collective_leave"`
@@ -115,7 +126,7 @@ func Parse(name string, b []byte) (*Calendar, error) {
 	sum := sha256.Sum256(b)
 	c := &Calendar{
 		Name: f.Name, Title: f.Title, Offsets: f.Offsets, Checksum: hex.EncodeToString(sum[:]),
-		off: map[time.Time]string{}, unknown: f.Unknown, hours: map[string]map[int][]span{},
+		off: map[time.Time]string{}, unknown: slices.Clone(f.Unknown), hours: map[string]map[int][]span{},
 	}
 	p := &problems{file: name}
 	if !nameForm.MatchString(f.Name) {
@@ -157,6 +168,9 @@ func (p *problems) daysOff(c *Calendar, f file) {
 	for i, y := range f.DaysOff {
 		key := fmt.Sprintf("days_off[%d]", i)
 		years = append(years, y.Year)
+		if y.Incomplete {
+			c.unknown = append(c.unknown, y.Year)
+		}
 		if y.Source == "" {
 			p.add(key+".source", "", "the decree that it comes from")
 		}
@@ -171,6 +185,7 @@ func (p *problems) daysOff(c *Calendar, f file) {
 			}
 		}
 	}
+	slices.Sort(c.unknown)
 	slices.Sort(years)
 	var want []int
 	for y := c.first.Year(); y <= c.last.Year(); y++ {
@@ -258,7 +273,7 @@ func keys[V any](m map[string]V) func(func(string) bool) {
 	}
 }
 
-// DaysOffUnknown lists the years whose holidays the calendar does not know: every weekday counts as a working day in them.
+// DaysOffUnknown lists the years whose holidays the calendar does not know, or not all of them: every other weekday counts as a working day in them.
 func (c *Calendar) DaysOffUnknown() []int { return slices.Clone(c.unknown) }
 
 // DayOff names the holiday or collective leave of a local day; ok is false on every other day.

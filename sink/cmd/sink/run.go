@@ -66,7 +66,7 @@ func (c migrateCommand) Run(ctx context.Context, a *app) error {
 		_, err = fmt.Fprintf(a.Out, "%s;\n", strings.Join(statements, ";\n\n"))
 		return err
 	}
-	did, err := sink.Migrate(ctx, cfg.ClickHouse, a.Log)
+	did, err := sink.Migrate(ctx, cfg, a.Log)
 	for _, name := range slices.Concat(did.Migrations, did.Views, did.Calendars) {
 		fmt.Fprintln(a.Out, "applied", name)
 	}

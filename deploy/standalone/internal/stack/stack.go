@@ -154,7 +154,7 @@ func (s *Stack) build(ctx context.Context, directory *institutions.Directory, ke
 		sinkConfig.Batch.Records = s.cfg.SinkRecords
 	}
 	// Before anything else reads: the page and the reports find their views from the first moment on.
-	if _, err := sink.Migrate(ctx, sinkConfig.ClickHouse, s.log); err != nil {
+	if _, err := sink.Migrate(ctx, sinkConfig, s.log); err != nil {
 		return err
 	}
 	sinkTel, err := s.telemetry("sink")
