@@ -22,8 +22,10 @@ const shardingKey = "cityHash64(institution)"
 
 var (
 	tableForm = regexp.MustCompile(`(?s)^(.*)CREATE TABLE IF NOT EXISTS (\w+)\n(\(\n.*\n\)\n)ENGINE = (\w+)(?:\((.*?)\))?\n(.*)$`)
-	viewForm  = regexp.MustCompile(`(?m)^CREATE OR REPLACE VIEW (\w+) AS$`)
-	comment   = regexp.MustCompile(`\nCOMMENT '(.*)'$`)
+	// rowsForm is a migration that fills a table with its defaults. Such tables stand whole on every node, so that one insert reaches all.
+	rowsForm = regexp.MustCompile(`(?m)^INSERT INTO (\w+) \(`)
+	viewForm = regexp.MustCompile(`(?m)^CREATE OR REPLACE VIEW (\w+) AS$`)
+	comment  = regexp.MustCompile(`\nCOMMENT '(.*)'$`)
 )
 
 // Cluster returns the statements that make the database on a ClickHouse cluster of that name, from the same files that Migrate applies to one node: every
@@ -71,9 +73,12 @@ func cluster(name, database string, from fs.FS) ([]string, error) {
 
 // onCluster returns a table's statements on a cluster.
 func (s script) onCluster(name, database string) ([]string, error) {
+	if rows := rowsForm.FindStringSubmatch(s.sql); rows != nil && !slices.Contains(sharded, rows[1]) {
+		return []string{rowsForm.ReplaceAllString(s.sql, "INSERT INTO "+database+".$1 (")}, nil
+	}
 	m := tableForm.FindStringSubmatch(s.sql)
 	if m == nil {
-		return nil, fmt.Errorf("%s: not of the form CREATE TABLE IF NOT EXISTS NAME (...) ENGINE = ...", s.name)
+		return nil, fmt.Errorf("%s: not of the form CREATE TABLE IF NOT EXISTS NAME (...) ENGINE = ... or INSERT INTO NAME (...)", s.name)
 	}
 	head, table, columns, engine, arguments, rest := m[1], m[2], m[3], m[4], m[5], m[6]
 	if !strings.HasSuffix(engine, "MergeTree") {

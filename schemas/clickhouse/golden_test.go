@@ -400,6 +400,14 @@ var scenes = []struct {
 				"n": int64(4), "replied": int64(2), "deleted": int64(1), "open": int64(1), "km_median_s": 3 * hourS, "rmst_7d_s": (1 + .75*2 + .375*165) * hourS,
 				"incidence_1h": .25, "incidence_24h": .5, "incidence_72h": .5,
 			}}},
+			// The interval of one event among four at risk: 0.128 to 0.961, as R's survfit with conf.type = "log-log" gives it.
+			{name: "curve_wait", want: []record{
+				{"t_s": 0., "survival": 1., "incidence": 0., "at_risk": int64(4), "lo": nil, "hi": nil, "n": int64(4)},
+				{"t_s": hourS, "survival": .75, "incidence": .25, "at_risk": int64(4), "lo": math.Pow(.75, math.Exp(z*math.Sqrt(1./12)/-math.Log(.75)))},
+				{"t_s": 2 * hourS, "survival": .75, "incidence": .25, "at_risk": int64(3)},
+				{"t_s": 3 * hourS, "survival": .375, "incidence": .5, "at_risk": int64(2)},
+				{"t_s": 719 * hourS, "survival": .375, "incidence": .5, "at_risk": int64(1)},
+			}},
 			{name: "metric_response_rate", extra: []string{"window_s = 86400"}, want: []record{{"n": int64(3), "answered": int64(2), "rate": 2. / 3}}},
 			{name: "metric_response_rate", extra: []string{"window_s = 7200"}, want: []record{{"n": int64(3), "answered": int64(1)}}},
 			{name: "metric_response_rate", extra: []string{"window_s = 3600"}, want: []record{{"n": int64(4), "answered": int64(1), "rate": .25}}},

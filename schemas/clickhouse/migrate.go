@@ -21,7 +21,7 @@ func (r Result) Steps() int { return len(r.Migrations) + len(r.Views) }
 
 // internalView is a view of parameters that a view reads. ClickHouse puts the database to a table's name when a view is made, but looks for such a view in
 // the reader's current one: who asks for dwiarah.metric_wait(...) from elsewhere would not find it.
-var internalView = regexp.MustCompile(`\bFROM (int_[a-z_]+\()`)
+var internalView = regexp.MustCompile(`\bFROM ((?:int|series)_[a-z_]+\()`)
 
 var databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"regexp"
 	"slices"
@@ -37,7 +38,7 @@ func TestViewsAgreeWithReference(t *testing.T) {
 		spans[o] = working.Spans(o)
 	}
 	asked := 3
-	checks := "100"
+	checks := "40"
 	if n := os.Getenv("DWIARAH_WORLDS"); n != "" {
 		checks, asked = n, len(comparisons)
 	}
@@ -57,7 +58,7 @@ func TestViewsAgreeWithReference(t *testing.T) {
 		w := drawWorld(rt)
 		from, to := drawPeriod(rt)
 		w.put(rt, conn)
-		in := reference.World{Institution: w.institution, OffsetS: int(w.offsetS), Messages: w.messages, Coverage: w.coverage, Confusions: w.confusions}
+		in := reference.World{Institution: w.institution, OffsetS: int(w.offsetS), Messages: w.messages, Coverage: w.coverage, Snapshots: w.snapshots, Settings: w.settings, ServiceClocks: w.clocks, Events: w.events, Confusions: w.confusions}
 		if w.calendar != "" {
 			in.Business = spans[w.offsetS].Seconds
 			in.WorkingDays = workingDays(spans[w.offsetS], w.offsetS)
@@ -176,6 +177,36 @@ var comparisons = []comparison{
 	{"metric_handling", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
 		return nil, []record{columns(r.Handling(from, to))}
 	}},
+	{"metric_content", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, records(r.Content(from, to))
+	}},
+	{"metric_service_clock", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, records(r.ServiceClocks(from, to))
+	}},
+	{"metric_stage", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.Stage(from, to))}
+	}},
+	{"metric_sentiment_shift", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.SentimentShift(from, to))}
+	}},
+	{"metric_quality", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.Quality(from, to))}
+	}},
+	{"metric_bait", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, records(r.Bait(from, to))
+	}},
+	{"series_follower_growth", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, records(r.FollowerGrowth(from, to))
+	}},
+	{"metric_authenticity", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, []record{columns(r.Authenticity(from, to))}
+	}},
+	{"series_volume_anomaly", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, records(r.VolumeAnomaly(from, to))
+	}},
+	{"metric_weighted", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, records(r.Weighted(from, to))
+	}},
 	{"requests", func(_ *rapid.T, r *reference.Reading, _, _ time.Time) ([]string, []record) {
 		return nil, records(r.Requests())
 	}},
@@ -215,7 +246,7 @@ func drawTime(t *rapid.T, label string, firstHour, lastHour int) time.Time {
 	n := rapid.IntRange(firstHour*2, lastHour*2).Draw(t, label)
 	at := day0.Add(time.Duration(n) * grid)
 	if rapid.IntRange(0, 9).Draw(t, label+" off the grid") == 0 {
-		at = at.Add(rapid.SampledFrom([]time.Duration{time.Millisecond, -time.Millisecond, 417 * time.Second}).Draw(t, label+" by"))
+		at = at.Add(rapid.SampledFrom([]time.Duration{time.Millisecond, -time.Millisecond, 417 * time.Second, 5 * time.Second, 10 * time.Second, time.Minute}).Draw(t, label+" by"))
 	}
 	return at
 }
@@ -251,6 +282,7 @@ func drawWorld(t *rapid.T) world {
 			w.messages = append(w.messages, &event.Enriched{Message: &event.Message{
 				Institution: w.institution, Platform: e.Message.Platform, MessageId: e.Message.MessageId, MessageKey: e.Message.MessageKey, CreatedAtMs: e.Message.CreatedAtMs,
 				Kind: e.Message.Kind, Direction: e.Message.Direction, AuthorKey: e.Message.AuthorKey, DeletedAtMs: &ms,
+				IngestedAtMs: ms + int64(rapid.IntRange(0, 3).Draw(t, "learned after"))*60_000,
 			}})
 		case 2: // another version: edited, and read by a newer model
 			v := drawMessage(t, w.institution, i, count)
@@ -268,6 +300,26 @@ func drawWorld(t *rapid.T) world {
 			e.Message.DeletedAtMs = &ms
 		}
 	}
+	for range rapid.IntRange(0, 6).Draw(t, "snapshots") {
+		s := &event.AccountSnapshot{
+			Institution: w.institution, Platform: schemas.PlatformX, Account: rapid.SampledFrom([]string{"kantor", "humas"}).Draw(t, "snapshot of"),
+			ObservedAtMs: drawTime(t, "observed", -60, 100).UnixMilli(), Followers: drawCount(t, "followers"),
+		}
+		if !slices.ContainsFunc(w.snapshots, func(o *event.AccountSnapshot) bool { return o.Account == s.Account && o.ObservedAtMs == s.ObservedAtMs }) {
+			w.snapshots = append(w.snapshots, s)
+		}
+	}
+	if rapid.IntRange(0, 2).Draw(t, "daily snapshots") == 0 {
+		for n := range 30 {
+			if followers := drawCount(t, "followers of the day"); followers != nil {
+				w.snapshots = append(w.snapshots, &event.AccountSnapshot{
+					Institution: w.institution, Platform: schemas.PlatformX, Account: "kantor", Followers: followers,
+					ObservedAtMs: day0.AddDate(0, 0, n-26).Add(15*time.Hour + time.Second).UnixMilli(),
+				})
+			}
+		}
+	}
+	drawRules(t, &w)
 	order := rapid.Permutation(w.messages).Draw(t, "order")
 	w.messages = order
 	for i, e := range slices.Clone(order) {
@@ -278,6 +330,46 @@ func drawWorld(t *rapid.T) world {
 		}
 	}
 	return w
+}
+
+// drawCount draws a count that a platform may lack.
+func drawCount(t *rapid.T, label string) *int64 {
+	if rapid.IntRange(0, 3).Draw(t, label+" given") == 0 {
+		return nil
+	}
+	return new(int64(rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(0, 5000)).Draw(t, label)))
+}
+
+// drawRules draws what people may set: thresholds and clocks of the institution's own, valid from some date, and events.
+func drawRules(t *rapid.T, w *world) {
+	date := func(label string) time.Time { return day0.AddDate(0, 0, rapid.IntRange(-20, 6).Draw(t, label)) }
+	for range rapid.IntRange(0, 2).Draw(t, "settings") {
+		name := rapid.SampledFrom([]string{
+			"stage_one_way_reply_share", "stage_two_way_reply_share", "stage_two_way_answered_24h", "stage_administrative_template_share", "template_repeats",
+			"crisis_factor", "coordination_window_s", "bot_weight_young", "quality_least_labels", "growth_z", "anomaly_z", "anomaly_least", "anomaly_refractory_s",
+			"bait_negative_share", "coordination_times",
+		}).Draw(t, "setting")
+		s := reference.Setting{Institution: w.institution, Name: name, ValidFrom: date("valid from"), Value: rapid.SampledFrom([]float64{0.05, 0.25, 0.5, 1, 2}).Draw(t, "value")}
+		if !slices.ContainsFunc(w.settings, func(o reference.Setting) bool { return o.Name == s.Name && o.ValidFrom.Equal(s.ValidFrom) }) {
+			w.settings = append(w.settings, s)
+		}
+	}
+	if rapid.Bool().Draw(t, "a clock") {
+		w.clocks = append(w.clocks, reference.ServiceClock{
+			Institution: w.institution, Clock: rapid.SampledFrom([]string{"information", "complaint", "own"}).Draw(t, "clock"), ValidFrom: date("clock from"),
+			Days: rapid.IntRange(0, 3).Draw(t, "clock days"), Unit: rapid.SampledFrom([]string{reference.UnitDays, reference.UnitWorkingDays}).Draw(t, "unit"),
+			Tags: rapid.SampledFrom([][]string{{}, {"none"}, {"service_failure"}}).Draw(t, "tags"),
+		})
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "events") {
+		e := reference.InstitutionEvent{
+			Kind: rapid.SampledFrom([]string{reference.EventCrisis, reference.EventChangeMade}).Draw(t, "event"),
+			On:   day0.AddDate(0, 0, rapid.SampledFrom([]int{-400, -362, -20, 0, 2, 400}).Draw(t, "event on")),
+		}
+		if !slices.Contains(w.events, e) {
+			w.events = append(w.events, e)
+		}
+	}
 }
 
 func drawDeletion(t *rapid.T, e *event.Enriched) int64 {
@@ -296,13 +388,20 @@ func drawMessage(t *rapid.T, institution string, i, count int) *event.Enriched {
 		author, direction = pick("account", "A", "A", "A2"), schemas.Outbound
 	}
 	at := drawTime(t, "at", -30, 110)
+	if chance("weeks before", 10) { // what anomalies are measured against
+		at = at.AddDate(0, 0, -7*rapid.IntRange(1, 6).Draw(t, "weeks"))
+	}
 	platform := pick("platform", schemas.PlatformX, schemas.PlatformX, schemas.PlatformX, schemas.PlatformMastodon)
 	m := &event.Message{
 		Institution: institution, Platform: platform, MessageId: fmt.Sprint("m", i), MessageKey: messageKey(platform, fmt.Sprint("m", i)),
 		AuthorKey: author, Direction: direction, CreatedAtMs: at.UnixMilli(),
-		Kind:   pick("kind", schemas.KindReply, schemas.KindReply, schemas.KindReply, schemas.KindReply, schemas.KindComment, schemas.KindMention, schemas.KindPost, schemas.KindQuote, schemas.KindRepost),
-		RootId: pick("root", "", "m0", "m0", "m0", "m1", "m1", "m2"),
-		IsAuto: chance("auto", 8), MentionsAccount: chance("mentions the account", 25), FromAccountStream: chance("stream", 40),
+		Kind:    pick("kind", schemas.KindReply, schemas.KindReply, schemas.KindReply, schemas.KindReply, schemas.KindComment, schemas.KindMention, schemas.KindPost, schemas.KindQuote, schemas.KindRepost),
+		RootId:  pick("root", "", "m0", "m0", "m0", "m1", "m1", "m2"),
+		Account: pick("of account", "kantor", "kantor", "humas"), IngestedAtMs: at.Add(rapid.SampledFrom([]time.Duration{0, time.Minute, 3 * time.Hour, 72 * time.Hour}).Draw(t, "lag")).UnixMilli(),
+		Likes: drawCount(t, "likes"), Replies: drawCount(t, "reply count"), Shares: drawCount(t, "shares"), Views: drawCount(t, "views"),
+		TextHash: rapid.SampledFrom([]uint64{0, 0, 1, 2, math.MaxUint64}).Draw(t, "text"), LinkHashes: rapid.SampledFrom([][]uint64{{}, {}, {7}, {7, 8}}).Draw(t, "links"),
+		Connector: pick("delivered by", "c0", "c1", "archive:x"),
+		IsAuto:    chance("auto", 8), MentionsAccount: chance("mentions the account", 25), FromAccountStream: chance("stream", 40),
 	}
 	if chance("has a parent", 80) {
 		m.ParentId = id("parent")
@@ -318,11 +417,23 @@ func drawMessage(t *rapid.T, institution string, i, count int) *event.Enriched {
 		followers := int64(rapid.IntRange(0, 100000).Draw(t, "followers"))
 		m.AuthorFollowers = &followers
 	}
+	if chance("account age", 50) {
+		born := at.AddDate(0, 0, -rapid.SampledFrom([]int{1, 29, 30, 31, 900}).Draw(t, "age")).UnixMilli()
+		m.AuthorCreatedAtMs = &born
+	}
 	n := &event.Enrichment{
 		Sentiment:  pick("sentiment", schemas.Negative, schemas.Neutral, schemas.Positive, schemas.SentimentUnknown),
 		NeedsReply: chance("needs reply", 70), RiskSeverity: uint32(rapid.IntRange(0, 5).Draw(t, "severity")), ModelSeq: 1,
 		ModelVersion: pick("model", "1-a", "1-a", "2-b"),
 		IsAuto:       outbound && chance("auto by its words", 8),
+	}
+	if n.Sentiment != schemas.SentimentUnknown {
+		n.PNegative = float32(rapid.IntRange(0, 10).Draw(t, "p negative")) / 10
+		n.PPositive = (1 - n.PNegative) / 2
+		n.PNeutral = 1 - n.PNegative - n.PPositive
+	}
+	if outbound {
+		n.ContentFunction = pick("function", "", "informative", "educative", "entertaining", "other")
 	}
 	for _, tag := range []string{"none", "service_failure", "non_response", "misconduct_corruption"} {
 		if chance(tag, 20) {

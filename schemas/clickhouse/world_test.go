@@ -26,6 +26,10 @@ type world struct {
 	messages    []*event.Enriched
 	coverage    []*event.Coverage
 	confusions  []*reference.Confusion
+	snapshots   []*event.AccountSnapshot
+	settings    []reference.Setting
+	clocks      []reference.ServiceClock
+	events      []reference.InstitutionEvent
 }
 
 // put writes the world as the sink does: a row of facts for each record that is more than a deletion, and a tombstone for each deletion.
@@ -39,6 +43,35 @@ func (w world) put(t fataler, conn driver.Conn) {
 	w.putCoverage(t, conn)
 	w.putConfusions(t, conn)
 	w.putMessages(t, conn, w.messages)
+	w.putSnapshots(t, conn)
+	w.putRules(t, conn)
+}
+
+func (w world) putSnapshots(t fataler, conn driver.Conn) {
+	t.Helper()
+	var rows [][]any
+	for _, s := range w.snapshots {
+		rows = append(rows, []any{w.institution, s.Platform, s.Account, time.UnixMilli(s.ObservedAtMs), s.Followers, s.Following, s.Posts})
+	}
+	insert(t, conn, "account_counts (institution, platform, account, observed_at, followers, following, posts)", rows)
+}
+
+// putRules writes what people set: thresholds, clocks, and what they know to have happened.
+func (w world) putRules(t fataler, conn driver.Conn) {
+	t.Helper()
+	var settings, clocks, events [][]any
+	for _, s := range w.settings {
+		settings = append(settings, []any{w.institution, s.Name, s.ValidFrom, s.Value, day0})
+	}
+	for _, c := range w.clocks {
+		clocks = append(clocks, []any{w.institution, c.Clock, c.ValidFrom, uint16(c.Days), c.Unit, c.Tags, day0})
+	}
+	for _, e := range w.events {
+		events = append(events, []any{w.institution, e.On, e.Kind, "minutes of a meeting", day0})
+	}
+	insert(t, conn, "metric_settings (institution, name, valid_from, value, set_at)", settings)
+	insert(t, conn, "service_clocks (institution, clock, valid_from, days, unit, tags, set_at)", clocks)
+	insert(t, conn, "institution_events (institution, happened_on, kind, evidence, recorded_at)", events)
 }
 
 func (w world) putCoverage(t fataler, conn driver.Conn) {
@@ -78,7 +111,7 @@ func (w world) putMessages(t fataler, conn driver.Conn, messages []*event.Enrich
 	for _, e := range messages {
 		m := e.Message
 		if m.DeletedAtMs != nil {
-			tombstones = append(tombstones, []any{m.Institution, m.Platform, string(m.MessageKey), time.UnixMilli(*m.DeletedAtMs)})
+			tombstones = append(tombstones, []any{m.Institution, m.Platform, string(m.MessageKey), time.UnixMilli(*m.DeletedAtMs), time.UnixMilli(m.IngestedAtMs)})
 		}
 		if m.DeletedAtMs != nil && e.Enrichment == nil {
 			continue
@@ -88,11 +121,12 @@ func (w world) putMessages(t fataler, conn driver.Conn, messages []*event.Enrich
 			bodies = append(bodies, []any{m.Institution, time.UnixMilli(m.CreatedAtMs), m.Platform, m.MessageId, string(m.MessageKey), authorMark(m.AuthorKey), m.Text, version(e), forever})
 		}
 	}
-	insert(t, conn, "tombstones (institution, platform, message_key, deleted_at)", tombstones)
+	insert(t, conn, "tombstones (institution, platform, message_key, deleted_at, learned_at)", tombstones)
 	insert(t, conn, "message_bodies (institution, created_at, platform, message_id, message_key, author_mark, text, version, expires_at)", bodies)
 	insert(t, conn, `message_facts (institution, created_at, platform, message_id, message_key, author_key, kind, direction, is_auto, observed_at, edited_at,
 		parent_id, parent_author_key, root_id, mention_keys, parent_is_account, mentions_account, from_account_stream, author_followers, sentiment,
-		risk_tags, risk_severity, risk_p, needs_reply, bot_p, model_version, version, expires_at)`, facts)
+		risk_tags, risk_severity, risk_p, needs_reply, bot_p, model_version, version, expires_at, account, author_created_at, likes, replies, shares, views, text_hash,
+		link_hashes, content_function, p_negative, p_neutral, p_positive, ingested_at, connector)`, facts)
 }
 
 // authorMark stands for an author in visibility_changes and message_bodies.
@@ -126,15 +160,20 @@ func factsRow(e *event.Enriched) []any {
 	for _, tag := range n.GetRiskP() {
 		p[tag.Tag] = tag.P
 	}
-	var botP *float32
+	var botP, pNegative, pNeutral, pPositive *float32
 	if n != nil {
 		botP = n.BotP
+	}
+	if sentiment != "unknown" {
+		pNegative, pNeutral, pPositive = &n.PNegative, &n.PNeutral, &n.PPositive
 	}
 	known := map[event.Known]string{event.Known_KNOWN_UNSPECIFIED: "unknown", event.Known_KNOWN_NO: "no", event.Known_KNOWN_YES: "yes"}
 	return []any{
 		m.Institution, time.UnixMilli(m.CreatedAtMs), m.Platform, m.MessageId, string(m.MessageKey), m.AuthorKey, m.Kind, m.Direction, m.IsAuto || n.GetIsAuto(),
 		optionalTime(m.ObservedAtMs), optionalTime(m.EditedAtMs), m.ParentId, m.ParentAuthorKey, m.RootId, slices.Clone(m.MentionKeys), known[m.ParentIsAccount], m.MentionsAccount,
 		m.FromAccountStream, m.AuthorFollowers, sentiment, slices.Clone(n.GetRiskTags()), uint8(n.GetRiskSeverity()), p, n.GetNeedsReply(), botP, n.GetModelVersion(), version(e), forever,
+		m.Account, optionalTime(m.AuthorCreatedAtMs), m.Likes, m.Replies, m.Shares, m.Views, m.TextHash, slices.Clone(m.LinkHashes), n.GetContentFunction(),
+		pNegative, pNeutral, pPositive, time.UnixMilli(m.IngestedAtMs), m.Connector,
 	}
 }
 

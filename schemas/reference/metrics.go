@@ -428,6 +428,8 @@ type RiskRow struct {
 	SeverityMax int     `json:"severity_max"`
 	Load        float64 `json:"load"`
 	Authors     int     `json:"authors"`
+	// CrisisFactor is what a crisis of the last year has made of the load, else 1.
+	CrisisFactor float64 `json:"crisis_factor"`
 }
 
 // noRisk is the tag of a message that carries none.
@@ -438,18 +440,19 @@ var severityWeights = [...]float64{0, 1, 2, 4, 8, 16}
 
 // Risk is M18 over the I_addr of a period: a row for each tag that some message carries, by load and then by tag.
 func (r *Reading) Risk(from, to time.Time) []RiskRow {
+	factor := r.crisisFactor(from, to)
 	byTag := map[string]*RiskRow{}
 	authors := map[string]map[string]bool{}
 	for _, x := range r.during(from, to) {
 		for tag, load := range x.riskLoads() {
 			if byTag[tag] == nil {
-				byTag[tag] = &RiskRow{RiskTag: tag}
+				byTag[tag] = &RiskRow{RiskTag: tag, CrisisFactor: factor}
 				authors[tag] = map[string]bool{}
 			}
 			row := byTag[tag]
 			row.N++
 			row.SeverityMax = max(row.SeverityMax, int(x.labels.GetRiskSeverity()))
-			row.Load += load
+			row.Load += load * factor
 			authors[tag][x.AuthorKey] = true
 			row.Authors = len(authors[tag])
 		}
@@ -460,6 +463,14 @@ func (r *Reading) Risk(from, to time.Time) []RiskRow {
 	}
 	slices.SortFunc(rows, func(a, b RiskRow) int { return cmp.Or(cmp.Compare(b.Load, a.Load), cmp.Compare(a.RiskTag, b.RiskTag)) })
 	return rows
+}
+
+// crisisFactor multiplies the loads of an institution that had a crisis in the year before the period's end.
+func (r *Reading) crisisFactor(from, to time.Time) float64 {
+	if r.happened(EventCrisis, to) {
+		return r.setting("crisis_factor", from)
+	}
+	return 1
 }
 
 // riskLoads gives the load of each tag that the message carries; empty unless it is I_addr. A tag without a probability loads 0.
@@ -534,6 +545,7 @@ func (r *Reading) Series(from, to time.Time, bucketStep time.Duration) ([]Series
 		bucket := bucketOf(q.AskedAt.UnixMilli())
 		requests[bucket] = append(requests[bucket], q)
 	}
+	factor := r.crisisFactor(from, to)
 	var series []SeriesRow
 	for _, bucket := range slices.Sorted(maps.Keys(rows)) {
 		a := asymmetry(rows[bucket])
@@ -554,7 +566,7 @@ func (r *Reading) Series(from, to time.Time, bucketStep time.Duration) ([]Series
 				labelled++
 			}
 			for _, l := range x.riskLoads() {
-				load += l
+				load += l * factor
 			}
 		}
 		s.NegativeShare = ratio(float64(negative), float64(labelled))

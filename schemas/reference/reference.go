@@ -30,6 +30,12 @@ type World struct {
 	Business func(t0, t1 time.Time) (seconds float64, ok bool)
 	// WorkingDays are the local dates of the calendar's working days, as midnights in UTC, in order. Empty without a calendar.
 	WorkingDays []time.Time
+	// Snapshots may hold other institutions' too.
+	Snapshots []*event.AccountSnapshot
+	// Settings and ServiceClocks stand beside the specification's defaults, and Events are the institution's.
+	Settings      []Setting
+	ServiceClocks []ServiceClock
+	Events        []InstitutionEvent
 }
 
 // Reading is a World read once; its methods are the metrics.
@@ -37,14 +43,22 @@ type Reading struct {
 	institution string
 	offsetMs    int64
 	// rows holds one row for each identity that has facts, deleted ones included, in the order (created_at, message_id).
-	rows       []*row
-	coverage   []*event.Coverage
-	confusions []*Confusion
-	business   func(t0, t1 time.Time) (float64, bool)
-	workdays   []time.Time
+	rows          []*row
+	coverage      []*event.Coverage
+	confusions    []*Confusion
+	business      func(t0, t1 time.Time) (float64, bool)
+	workdays      []time.Time
+	snapshots     []*event.AccountSnapshot
+	settings      []Setting
+	serviceClocks []ServiceClock
+	events        []InstitutionEvent
+	deletions     []deletion
 	// asks holds all requests of all time, as far as they do not depend on now_obs, in the rows' order.
 	asks []*ask
 }
+
+// deletion is when a message was deleted and when that was first known.
+type deletion struct{ deletedMs, learnedMs int64 }
 
 type identity struct{ platform, messageID string }
 
@@ -83,7 +97,12 @@ const (
 // version, and the greater bytes win. A record with deleted_at is a tombstone for its (platform, message_key) whatever its version, the
 // earliest one counts, and one without enrichment is nothing but that: it is never a version of the message.
 func Read(w World) *Reading {
-	r := &Reading{institution: w.Institution, offsetMs: int64(w.OffsetS) * 1000, business: w.Business, workdays: w.WorkingDays, confusions: w.Confusions}
+	r := &Reading{institution: w.Institution, offsetMs: int64(w.OffsetS) * 1000, business: w.Business, workdays: w.WorkingDays, confusions: w.Confusions, settings: w.Settings, serviceClocks: w.ServiceClocks, events: w.Events}
+	for _, s := range w.Snapshots {
+		if s.GetInstitution() == w.Institution {
+			r.snapshots = append(r.snapshots, s)
+		}
+	}
 	for _, c := range w.Coverage {
 		if c.GetInstitution() == w.Institution {
 			r.coverage = append(r.coverage, c)
@@ -91,6 +110,7 @@ func Read(w World) *Reading {
 	}
 	newest := map[identity]*event.Enriched{}
 	tombstones := map[string]int64{}
+	learned := map[string]int64{}
 	for _, e := range w.Messages {
 		m := e.GetMessage()
 		if m.GetInstitution() != w.Institution {
@@ -100,6 +120,9 @@ func Read(w World) *Reading {
 			key := tombstoneKey(m)
 			if at, ok := tombstones[key]; !ok || *m.DeletedAtMs < at {
 				tombstones[key] = *m.DeletedAtMs
+			}
+			if at, ok := learned[key]; !ok || m.IngestedAtMs < at {
+				learned[key] = m.IngestedAtMs
 			}
 			if e.Enrichment == nil {
 				continue
@@ -127,6 +150,9 @@ func Read(w World) *Reading {
 		}
 		byID[id] = x
 		r.rows = append(r.rows, x)
+	}
+	for key, at := range tombstones {
+		r.deletions = append(r.deletions, deletion{at, learned[key]})
 	}
 	slices.SortFunc(r.rows, compareRows)
 	for _, x := range r.rows {

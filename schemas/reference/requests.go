@@ -33,6 +33,7 @@ type Request struct {
 	BusinessWaitS *float64   `json:"business_wait_s"`
 	// followsReply tells that the message stands and the author had got an R in the thread in the 30 days before.
 	followsReply bool
+	message      *row
 }
 
 // ask is a request before now_obs cuts off what is not yet known.
@@ -120,7 +121,7 @@ func (r *Reading) RequestsBetween(from, to time.Time) []Request {
 		answered, deleted := known(a.answeredMs), known(a.deletedMs)
 		q := Request{
 			Institution: r.institution, RequestID: a.MessageId, Platform: a.Platform, RootID: a.thread.rootID, AuthorKey: a.AuthorKey,
-			AskedAt: time.UnixMilli(a.CreatedAtMs).UTC(), Outcome: OutcomeOpen, followsReply: a.followsReply,
+			AskedAt: time.UnixMilli(a.CreatedAtMs).UTC(), Outcome: OutcomeOpen, followsReply: a.followsReply, message: a.row,
 		}
 		endMs := nowMs
 		switch {

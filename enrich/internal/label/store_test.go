@@ -91,7 +91,7 @@ func TestLabelsOfStoredMessages(t *testing.T) {
 		t.Error(d)
 	}
 	// What was deleted has no labels any more.
-	if err := conn.Exec(t.Context(), `INSERT INTO tombstones VALUES ('kota-contoh', 'x', 'm10123456789abcd', now())`); err != nil {
+	if err := conn.Exec(t.Context(), `INSERT INTO tombstones (institution, platform, message_key, deleted_at) VALUES ('kota-contoh', 'x', 'm10123456789abcd', now())`); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff([]Label{first[2]}, all()); d != "" {

@@ -10,7 +10,7 @@ WITH
             institution, platform, message_id, message_key, created_at, author_key, kind, direction, is_auto, parent_id, parent_author_key,
             parent_is_account, mentions_account, from_account_stream, root_id, mention_keys, needs_reply, sentiment, risk_tags, risk_severity, risk_p,
             author_followers, bot_p, toFixedString(substring(SHA256(author_key), 1, 16), 16) AS author_mark, p_positive - p_negative AS tone, account,
-            author_created_at, likes, replies, shares, views, text_hash, link_hashes, content_function, model_version
+            author_created_at, likes, replies, shares, views, text_hash, link_hashes, content_function, model_version, connector, ingested_at
         FROM message_facts FINAL
         WHERE ({institution:String} = '' OR institution = {institution:String})
             AND created_at >= {from:DateTime64(3, 'UTC')}
@@ -72,7 +72,7 @@ WITH
             f.risk_p AS risk_p, f.author_followers AS author_followers, f.bot_p AS bot_p, f.tone AS tone, f.account AS account,
             f.author_created_at AS author_created_at, f.likes AS likes, f.replies AS replies, f.shares AS shares, f.views AS views,
             f.text_hash AS text_hash, f.link_hashes AS link_hashes, f.content_function AS content_function,
-            f.model_version AS model_version
+            f.model_version AS model_version, f.connector AS connector, f.ingested_at AS ingested_at
         FROM facts AS f
         LEFT JOIN parents AS p ON p.institution = f.institution AND p.platform = f.platform AND p.message_id = f.parent_id
         LEFT JOIN deletions AS d ON d.institution = f.institution AND d.platform = f.platform AND d.message_key = f.message_key
@@ -129,6 +129,8 @@ SELECT
     views,
     text_hash,
     link_hashes,
-    model_version
+    model_version,
+    connector,
+    ingested_at
 FROM roles
 COMMENT 'Internal. The messages of one institution and period in the terms of METRICS.md. role: broadcast, reply (a human public reply), auto_reply, addressed (inbound, to the institution) or other. needs_reply: addressed and asking for an answer. authors: whom a reply speaks to, for other roles who wrote the message. deleted_at is NULL for a message that still stands.'

@@ -18,7 +18,10 @@ WITH
             message_key,
             created_at,
             deleted_at,
-            role = 'reply' AS is_reply
+            role = 'reply' AS is_reply,
+            risk_tags,
+            sentiment,
+            tone
         FROM int_messages(
             institution = {institution:String},
             from = {from:DateTime64(3, 'UTC')} - toIntervalDay(30),
@@ -79,6 +82,7 @@ WITH
         SELECT
             n.institution AS institution, n.platform AS platform, n.thread AS thread, n.message_id AS message_id, if(n.deleted_at IS NULL, n.author, '') AS author,
             n.created_at AS created_at, n.first_reply_at AS first_reply_at, n.deleted_at AS deleted_at,
+            n.deleted_at IS NULL AS stands, n.risk_tags AS risk_tags, n.sentiment AS sentiment, n.tone AS tone,
             n.deleted_at IS NULL AND ifNull(n.last_reply_at >= n.created_at - toIntervalDay(30), false) AS follows_reply
         FROM neighbours AS n
         LEFT ANTI JOIN settled AS s ON s.institution = n.institution AND s.platform = n.platform AND s.message_key = n.message_key
@@ -87,7 +91,8 @@ WITH
             AND dateDiff('millisecond', n.previous_at, n.created_at) <= 86400000
             AND (n.previous_reply_at IS NULL OR n.previous_reply_at > n.created_at))
         UNION ALL
-        SELECT institution, platform, '' AS thread, '' AS message_id, '' AS author, asked_at AS created_at, replied_at AS first_reply_at, deleted_at, false AS follows_reply
+        SELECT institution, platform, '' AS thread, '' AS message_id, '' AS author, asked_at AS created_at, replied_at AS first_reply_at, deleted_at,
+            false AS stands, [] AS risk_tags, '' AS sentiment, NULL AS tone, false AS follows_reply
         FROM settled
         WHERE NOT folded
     ),
@@ -103,6 +108,10 @@ WITH
             o.now_obs AS now_obs,
             if(c.first_reply_at <= o.now_obs, c.first_reply_at, NULL) AS replied_at,
             if(c.deleted_at <= o.now_obs, c.deleted_at, NULL) AS gone_at,
+            c.stands AS stands,
+            c.risk_tags AS risk_tags,
+            c.sentiment AS sentiment,
+            c.tone AS tone,
             c.follows_reply AS follows_reply,
             i.calendar AS calendar,
             i.utc_offset_s AS utc_offset_s
@@ -146,10 +155,14 @@ SELECT
         (dateDiff('millisecond', s1.s, least(q.ended_at, s1.e)) - dateDiff('millisecond', s0.s, least(q.asked_at, s0.e))) / 1000
             + (s1.cum - s0.cum)) AS business_wait_s,
     dateDiff('millisecond', q.asked_at, q.now_obs) / 1000 AS observed_s,
-    q.follows_reply AS follows_reply
+    q.follows_reply AS follows_reply,
+    q.stands AS stands,
+    q.risk_tags AS risk_tags,
+    q.sentiment AS sentiment,
+    q.tone AS tone
 FROM ended AS q
 ASOF LEFT JOIN business_spans AS s0
     ON s0.calendar = q.calendar AND s0.utc_offset_s = q.utc_offset_s AND q.asked_at >= s0.s
 ASOF LEFT JOIN business_spans AS s1
     ON s1.calendar = q.calendar AND s1.utc_offset_s = q.utc_offset_s AND q.ended_at >= s1.s
-COMMENT 'Internal. The requests of one institution asked in a period, as known at the period''s now_obs: outcome replied, deleted (before a reply) or open. wait_s is the time to that outcome, business_wait_s the part of it in working hours (NULL without a calendar), observed_s the time from asking to now_obs. follows_reply: its message stands, and the author had got a reply in the thread in the 30 days before.'
+COMMENT 'Internal. The requests of one institution asked in a period, as known at the period''s now_obs: outcome replied, deleted (before a reply) or open. wait_s is the time to that outcome, business_wait_s the part of it in working hours (NULL without a calendar), observed_s the time from asking to now_obs. follows_reply: its message stands, and the author had got a reply in the thread in the 30 days before. stands: the message was not deleted; risk_tags, sentiment and tone (p_positive - p_negative) are its own.'

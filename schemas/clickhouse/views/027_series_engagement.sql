@@ -3,6 +3,22 @@
 -- The load is a decimal until it is summed, as in metric_risk.
 CREATE OR REPLACE VIEW series_engagement AS
 WITH
+    (
+        SELECT CAST((groupArray(name), groupArray(value)), 'Map(String, Float64)')
+        FROM
+        (
+            SELECT name, argMax(metric_settings.value, (metric_settings.institution != '', metric_settings.valid_from, metric_settings.set_at)) AS value
+            FROM metric_settings
+            WHERE institution IN ('', {institution:String}) AND valid_from <= toDate32({from:DateTime64(3, 'UTC')})
+            GROUP BY name
+        )
+    ) AS setting,
+    (
+        SELECT count() > 0
+        FROM institution_events
+        WHERE institution = {institution:String} AND kind = 'crisis'
+            AND happened_on >= toDate32({to:DateTime64(3, 'UTC')}) - 365 AND happened_on <= toDate32({to:DateTime64(3, 'UTC')})
+    ) AS has_crisis,
     (SELECT ifNull(anyOrNull(utc_offset_s), 0) FROM institution_settings FINAL WHERE institution = {institution:String}) AS offset_s,
     (SELECT {step_s:Int64} + throwIf({step_s:Int64} <= 0, 'step_s has to be a number of seconds above 0')) AS step
 SELECT
@@ -13,7 +29,7 @@ SELECT
     2 * all_matched / nullIf(all_inbound + all_replies, 0) AS reciprocity,
     all_answered / nullIf(all_matured, 0) AS answered_24h,
     all_negative / nullIf(all_labelled, 0) AS negative_share,
-    if(all_inbound = 0, NULL, toFloat64(all_load)) AS risk_load,
+    if(all_inbound = 0, NULL, toFloat64(all_load) * if(has_crisis, setting['crisis_factor'], 1)) AS risk_load,
     all_inbound + all_replies AS n
 FROM
 (

@@ -1,4 +1,4 @@
--- An episode is a run of replies in a thread without a gap of more than 72 hours between them.
+-- An episode is a run of replies in a thread without a gap of more than 72 hours between them. Means are of whole milliseconds, so that the order of reading does not show.
 CREATE OR REPLACE VIEW metric_handling AS
 WITH
     (SELECT count() > 0 FROM business_spans WHERE (calendar, utc_offset_s) IN (
@@ -40,18 +40,19 @@ WITH
 SELECT
     countIf(said > 1) AS n,
     countIf(said = 1) AS single,
-    avgOrNullIf(took_s, said > 1) AS handling_mean_s,
+    avgOrNullIf(took_ms, said > 1) / 1000 AS handling_mean_s,
     quantileExactInclusiveOrNullIf(0.5)(took_s, said > 1) AS handling_p50_s,
     quantileExactInclusiveOrNullIf(0.9)(took_s, said > 1) AS handling_p90_s,
     if(has_calendar, toNullable(countIf(said > 1 AND took_business_s IS NOT NULL)), NULL) AS b_n,
-    avgOrNullIf(took_business_s, said > 1) AS b_handling_mean_s,
+    avgOrNullIf(toInt64(round(took_business_s * 1000)), said > 1) / 1000 AS b_handling_mean_s,
     quantileExactInclusiveOrNullIf(0.5)(took_business_s, said > 1) AS b_handling_p50_s,
     quantileExactInclusiveOrNullIf(0.9)(took_business_s, said > 1) AS b_handling_p90_s
 FROM
 (
     SELECT
         q.said AS said,
-        dateDiff('millisecond', q.first_at, q.last_at) / 1000 AS took_s,
+        dateDiff('millisecond', q.first_at, q.last_at) AS took_ms,
+        took_ms / 1000 AS took_s,
         if(ifNull(s0.calendar, '') = '' OR ifNull(s1.calendar, '') = '' OR s1.s = s1.e, NULL,
             (dateDiff('millisecond', s1.s, least(q.last_at, s1.e)) - dateDiff('millisecond', s0.s, least(q.first_at, s0.e))) / 1000
                 + (s1.cum - s0.cum)) AS took_business_s

@@ -121,7 +121,7 @@ func expiry(m *event.Message, days int) int64 { return m.IngestedAtMs/1000 + int
 type tombstones struct {
 	institution, platform []string
 	messageKey            [][]byte
-	deletedAt             []int64
+	deletedAt, learnedAt  []int64
 }
 
 func (t *tombstones) add(m *event.Message) {
@@ -129,11 +129,13 @@ func (t *tombstones) add(m *event.Message) {
 	t.platform = append(t.platform, m.Platform)
 	t.messageKey = append(t.messageKey, m.MessageKey)
 	t.deletedAt = append(t.deletedAt, m.GetDeletedAtMs())
+	t.learnedAt = append(t.learnedAt, m.IngestedAtMs)
 }
 
 func (t *tombstones) table() Table {
 	return Table{"tombstones", len(t.institution), []Column{
 		{"institution", t.institution}, {"platform", t.platform}, {"message_key", t.messageKey}, {"deleted_at", t.deletedAt},
+		{"learned_at", t.learnedAt},
 	}}
 }
 
