@@ -377,6 +377,27 @@ func TestDeliveriesOfThreads(t *testing.T) {
 	}
 }
 
+func TestBackfillReadsARange(t *testing.T) {
+	for _, s := range surfaces() {
+		b := newBench(t, s)
+		old := b.world.Write("layanan_kota", "", "lama")
+		for range 9 {
+			b.world.Write("layanan_kota", "", "isi")
+		}
+		below := b.world.Write("warga1", old, "di bawah yang lama") // 1011
+		since, until := sourcetest.Start.Add(8*time.Second), sourcetest.Start.Add(12*time.Second)
+		if err := b.source.Backfill(t.Context(), since, until, b.emit); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]string{"1008", "1009", "1010", below}, b.ids()); d != "" {
+			t.Errorf("%s: %s", s.platform, d)
+		}
+		if b.cursor != nil || len(b.spans) != 1 {
+			t.Errorf("%s: cursor %s, complete %v", s.platform, b.cursor, b.spans)
+		}
+	}
+}
+
 func TestATokenOfAnotherAccount(t *testing.T) {
 	for _, s := range surfaces() {
 		b := newBench(t, s)

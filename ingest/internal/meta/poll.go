@@ -184,8 +184,8 @@ func (p *poll) walk(ctx context.Context, id string, e edge, at *source.Newest, a
 					page.Dropped = map[schemas.DropReason]int64{schemas.DropNotPublic: page.Dropped[schemas.DropNotPublic] + 1}
 					continue
 				}
-				if p.came[nodes[i].ID] {
-					continue // through another list
+				if p.came[nodes[i].ID] || p.backfill && nodes[i].created().Before(p.since) {
+					continue // through another list, or only there for what stands below it
 				}
 				p.came[nodes[i].ID] = true
 				item := p.item(&nodes[i], raws[i], as, post)

@@ -82,7 +82,7 @@ func (s *streaming) follow(ctx context.Context, raw json.RawMessage, emit source
 	if err != nil {
 		return err
 	}
-	f := &follower{streaming: s, money: purseOf(s)}
+	f := &follower{streaming: s, money: money{source: s.Source}}
 	f.poll = &poll{Source: s.Source, me: me, emit: emit, seen: map[string]bool{}}
 	if err := s.rule(ctx, f.handle()); err != nil {
 		return sourceError(err)
@@ -111,7 +111,7 @@ func (s *streaming) follow(ctx context.Context, raw json.RawMessage, emit source
 		return errors.Join(err, f.money.settle())
 	}
 	if err := f.load(last); err != nil {
-		return err
+		return errors.Join(err, f.money.settle())
 	}
 	return errors.Join(f.read(ctx, cancel, body), f.money.settle())
 }
@@ -260,8 +260,6 @@ type money struct {
 	left   int64
 	spent  int64
 }
-
-func purseOf(s *streaming) money { return money{source: s.Source} }
 
 func (m *money) hold() error {
 	n := int64(heldPosts) * m.source.perPost()
