@@ -76,8 +76,8 @@ type life struct {
 	mu sync.Mutex
 	// begun is when the source was first read for, until up to when it is complete.
 	begun, until time.Time
-	// noted is when a gap was last written.
-	noted time.Time
+	// seen is when it last became more complete, noted when a gap was last written.
+	seen, noted time.Time
 }
 
 type metrics struct {

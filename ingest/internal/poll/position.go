@@ -47,6 +47,9 @@ func (p *Poller) load(f Feed) (Position, error) {
 	l := p.lives[pos.Connector]
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.seen.IsZero() {
+		l.seen = p.cfg.Now().UTC()
+	}
 	if pos.Begun.IsZero() {
 		if l.begun.IsZero() {
 			l.begun = p.cfg.Now().UTC()

@@ -208,7 +208,7 @@ func (t *turn) advance(page source.Page) {
 	l := t.lives[t.pos.Connector]
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.until = t.pos.Until
+	l.until, l.seen = t.pos.Until, t.cfg.Now().UTC()
 }
 
 // budget keeps what is left.

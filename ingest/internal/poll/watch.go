@@ -30,8 +30,8 @@ func (p *Poller) watch(ctx context.Context) error {
 	}
 }
 
-// Watch writes a gap for every source that has not become more complete for a period of its schedule and of which nobody has said so: a poll that hangs, or a
-// stream that is silent. A dead connector must not look like a silent institution.
+// Watch writes a gap for every source that has not become more complete for one and a half periods of its schedule, and another for each period after that, unless its
+// poll has said so itself: for a poll that hangs, or a stream that is silent. A dead connector must not look like a silent institution.
 func (p *Poller) Watch(ctx context.Context) error {
 	now := p.cfg.Now().UTC()
 	var records []kafka.Record
@@ -42,7 +42,7 @@ func (p *Poller) Watch(ctx context.Context) error {
 		period := f.Schedule.Next(next).Sub(next)
 		l.mu.Lock()
 		since := l.until
-		overdue := !l.begun.IsZero() && now.Sub(since) > period+p.cfg.Jitter && now.Sub(l.noted) > period
+		overdue := !l.begun.IsZero() && now.Sub(l.seen) > period+max(period/2, p.cfg.Jitter) && now.Sub(l.noted) > period
 		l.mu.Unlock()
 		if !overdue {
 			continue
