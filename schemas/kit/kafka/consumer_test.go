@@ -424,6 +424,48 @@ func TestOffsetThatRetentionAte(t *testing.T) {
 }
 
 // The group may start behind deleted records without a word: those were never its own.
+// Positions that an operator rolls back, or deletes with the group, are where reading begins anew: repeats, and nothing skipped.
+func TestPositionsThatAnOperatorMoves(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Shared(t)
+	for name, c := range map[string]struct {
+		move func(group, topic string)
+		want int // records that come again
+	}{
+		"rolled back":   {func(group, topic string) { b.CommitOffset(t, group, topic, 0, 4) }, 6},
+		"group deleted": {func(group, _ string) { b.DeleteGroup(t, group) }, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			topic, group := b.Topic(t, 1), kafkatest.Group(t)
+			values := produce(t, b, topic, "v", 10)
+			var s store
+			r := run(t, settings(b, group, topic), s.handle)
+			idle(t, b, group, topic)
+			if err := r.stop(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the group is empty", func() bool { return b.Members(t, group) == 0 })
+			c.move(group, topic)
+			values = append(values, produce(t, b, topic, "w", 5)...)
+			r = run(t, settings(b, group, topic), s.handle)
+			eventually(t, "everything is read", func() bool { return len(s.all()) == 10+c.want+5 })
+			if err := r.stop(); err != nil {
+				t.Fatal(err)
+			}
+			times := s.values()
+			for n, v := range values {
+				want := 1
+				if n < 10 && n >= 10-c.want {
+					want = 2
+				}
+				if times[v] != want {
+					t.Errorf("%s was read %d times, want %d", v, times[v], want)
+				}
+			}
+		})
+	}
+}
+
 func TestFirstOffsetNeedNotBeZero(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)

@@ -310,6 +310,19 @@ func (b *Broker) CommitOffset(tb testing.TB, group, topic string, partition int,
 	}
 }
 
+// DeleteGroup deletes a group without members, its offsets with it.
+func (b *Broker) DeleteGroup(tb testing.TB, group string) {
+	tb.Helper()
+	request := kmsg.NewPtrDeleteGroupsRequest()
+	request.Groups = []string{group}
+	response := ask(tb, b, request).(*kmsg.DeleteGroupsResponse)
+	for _, g := range response.Groups {
+		if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+			tb.Fatalf("deleting group %q: %v", group, err)
+		}
+	}
+}
+
 // DeleteTopic deletes a topic.
 func (b *Broker) DeleteTopic(tb testing.TB, topic string) {
 	tb.Helper()
