@@ -1,5 +1,5 @@
 // Package kafkatest gives tests a broker: the embedded one, or a real Kafka where DWIARAH_KAFKA_JARS names the folder of
-// its jars (deploy/kafka/run.sh makes one). The same tests run on both.
+// its jars (deploy/kafka/run.sh makes one). The same tests run on both; a Cluster is of real Kafka only.
 package kafkatest
 
 import (
@@ -46,6 +46,8 @@ type Broker struct {
 	dir     string
 	addr    string
 	control string // the real Kafka's controller
+	node    int    // of a cluster
+	voters  string // of a cluster: every node's controller
 
 	embedded *broker.Broker
 	process  *exec.Cmd
@@ -180,7 +182,11 @@ func (b *Broker) startKafka(jars string) (err error) {
 	if b.log, err = os.OpenFile(filepath.Join(b.dir, "kafka.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
-	b.process = exec.Command(script, "broker", jars, filepath.Join(b.dir, "kafka"), port, control)
+	args := []string{"broker", jars, filepath.Join(b.dir, "kafka"), port, control}
+	if b.voters != "" {
+		args = append(args, strconv.Itoa(b.node), b.voters)
+	}
+	b.process = exec.Command(script, args...)
 	b.process.Stdout, b.process.Stderr = b.log, b.log
 	endWithParent(b.process)
 	if err := b.process.Start(); err != nil {
