@@ -34,9 +34,10 @@ type cursor struct {
 // is done, and Below says where to go on.
 type place struct {
 	Since string `json:"since,omitempty"`
-	// Newest and Below are the newest id of a walk in progress and the oldest one that it has read.
+	// Newest and Below are the newest id of a walk in progress and the oldest one that it has read, Read how many it has read.
 	Newest string `json:"newest,omitempty"`
 	Below  string `json:"below,omitempty"`
+	Read   int    `json:"read,omitempty"`
 	// Recent are the ids of the last seconds, which are read twice because ids are not strictly in the order in which they appear.
 	Recent []string `json:"recent,omitempty"`
 }
@@ -197,7 +198,7 @@ func (p *poll) search(query string, at *place) list {
 // down reads a list from the newest post, or from where the walk before was broken off, down to the place, which it moves.
 func (p *poll) down(ctx context.Context, l list) error {
 	walk, at := source.Walk{Cap: p.env.Config.PageCap}, l.at
-	token, count := "", 0
+	token := ""
 	since, below := p.bounds(l), at.Below
 	l.recent = slices.Clone(at.Recent)
 	for {
@@ -215,9 +216,9 @@ func (p *poll) down(ctx context.Context, l list) error {
 		if len(a.Data) == 0 && a.Meta == (Meta{}) && len(a.Errors) > 0 {
 			return &source.Error{Gap: schemas.GapOutage, Err: fmt.Errorf("reading the %s: %s", l.name, problems(a.Errors))}
 		}
-		ids, _ := a.ids()
+		ids := a.postIDs()
 		fresh, more := walk.Page(ids)
-		count += len(a.Data)
+		at.Read += len(ids)
 		for _, id := range ids {
 			if at.Newest == "" || less(at.Newest, id) {
 				at.Newest = id
@@ -230,12 +231,10 @@ func (p *poll) down(ctx context.Context, l list) error {
 		// A page without a new id is the end, whatever the token says.
 		last := token == "" || len(ids) > 0 && !slices.Contains(fresh, true)
 		if last {
-			p.arrive(at)
-			if l.reach > 0 && count >= l.reach {
-				if oldest, ok := TimeOf(ids[len(ids)-1]); ok {
-					p.clamp = later(p.clamp, oldest)
-				}
+			if oldest, ok := TimeOf(at.Below); ok && l.reach > 0 && at.Read >= l.reach {
+				p.clamp = later(p.clamp, oldest) // X shows no more, whatever there was
 			}
+			p.arrive(at)
 		}
 		if err := p.posts(ctx, a, l); err != nil {
 			return err
@@ -271,7 +270,7 @@ func (p *poll) arrive(at *place) {
 	if at.Newest != "" {
 		at.Since = at.Newest
 	}
-	at.Newest, at.Below = "", ""
+	at.Newest, at.Below, at.Read = "", "", 0
 	edge, known := TimeOf(at.Since)
 	at.Recent = slices.DeleteFunc(at.Recent, func(id string) bool {
 		written, ok := TimeOf(id)

@@ -287,16 +287,22 @@ func (s *Source) read(ctx context.Context, path string, q url.Values, most int) 
 	return &a, nil
 }
 
-// ids are what X charges for in an answer.
-func (a *Answer) ids() (posts, users []string) {
+// postIDs are the ids of the posts themselves, without those that are expanded beside them.
+func (a *Answer) postIDs() (ids []string) {
 	for _, raw := range a.Data {
 		var p struct {
 			ID string `json:"id"`
 		}
 		if json.Unmarshal(raw, &p) == nil && p.ID != "" {
-			posts = append(posts, p.ID)
+			ids = append(ids, p.ID)
 		}
 	}
+	return ids
+}
+
+// ids are what X charges for in an answer.
+func (a *Answer) ids() (posts, users []string) {
+	posts = a.postIDs()
 	for id := range a.Includes.Posts {
 		posts = append(posts, id)
 	}

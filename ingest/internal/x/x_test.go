@@ -362,6 +362,25 @@ func TestASearchThatReachesTooShort(t *testing.T) {
 	}
 }
 
+// X shows the newest 800 mentions: where there are more than that, some may be out of reach, also when the walk took several polls.
+func TestMentionsBeyondTheNewestEightHundred(t *testing.T) {
+	b := newBench(t, func(s *Settings) { s.Feeds = []string{feedMentions} })
+	b.source.env.Config.PageCap = 5
+	for n := range 800 {
+		b.world.Write("warga1", "", fmt.Sprint("halo ", n))
+	}
+	if err := b.poll(); source.GapReason(err) != schemas.GapLimit || len(b.items) != 500 {
+		t.Errorf("%d items, %v", len(b.items), err)
+	}
+	err := b.poll()
+	if source.GapReason(err) != schemas.GapClamp || len(b.items) != 300 || len(b.spans) > 0 {
+		t.Errorf("%d items, %v, complete %v", len(b.items), err, b.spans)
+	}
+	if err := b.poll(); err != nil || len(b.spans) != 1 {
+		t.Errorf("%v, complete %v", err, b.spans)
+	}
+}
+
 func TestBackfillReadsARange(t *testing.T) {
 	b := newBench(t)
 	for n := range 150 {
