@@ -112,7 +112,8 @@ type Result struct {
 // Tier is how much a classifier spends on a text.
 type Tier string
 
-// The tiers. Best adds to the sentiment of Fast what small networks make of the order of the words; every other head is the same in both.
+// The tiers. Best adds to the sentiment of Fast what a small network makes of the order of the words; the other
+// heads are the same in both, but that a risk is weighed with the tone.
 const (
 	Fast Tier = "fast"
 	Best Tier = "best"

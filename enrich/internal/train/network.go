@@ -434,13 +434,20 @@ func (n *network) released() *model.Network {
 	copy(out.TapBias, n.tapBias)
 	copy(out.Out, n.out)
 	copy(out.OutBias, n.outBias)
-	square := 0.0
-	for _, v := range n.v.rows {
-		square += float64(v) * float64(v)
+	// The scale is that of the rows which training moved; the others are noise.
+	square, moved := 0.0, 0
+	for r, seen := range n.v.seen {
+		if seen == 0 {
+			continue
+		}
+		moved++
+		for _, v := range n.v.rows[r*netDims : (r+1)*netDims] {
+			square += float64(v) * float64(v)
+		}
 	}
 	const widest = 8
-	top := widest * math.Sqrt(square/float64(len(n.v.rows)))
-	out.RowScale = float32(top / math.MaxInt8)
+	top := widest * math.Sqrt(square/float64(max(moved, 1)*netDims))
+	out.RowScale = float32(max(top, 1e-6) / math.MaxInt8)
 	for i, v := range n.v.rows {
 		out.Rows[i] = int8(math.Round(min(max(float64(v), -top), top) / float64(out.RowScale)))
 	}
