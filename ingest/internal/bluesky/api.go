@@ -94,10 +94,7 @@ func judge(status int, _ http.Header, body []byte) web.Verdict {
 	if json.Unmarshal(body, &f) != nil {
 		return web.Verdict{}
 	}
-	code := f.Error
-	if len(code) > 64 {
-		code = ""
-	}
+	code := web.Word(f.Error)
 	switch {
 	case f.Error == expired || f.Error == "InvalidToken" || f.Error == "AuthMissing" || f.Error == "AuthenticationRequired":
 		return web.Verdict{Kind: web.Auth, Code: code}

@@ -107,10 +107,10 @@ func newSource(env source.Environment) (*Source, error) {
 		var f struct {
 			Error string `json:"error"`
 		}
-		if status < 400 || json.Unmarshal(body, &f) != nil || len(f.Error) > 64 {
+		if status < 400 || json.Unmarshal(body, &f) != nil {
 			return web.Verdict{}
 		}
-		return web.Verdict{Code: f.Error}
+		return web.Verdict{Code: web.Word(f.Error)}
 	}
 	if s.api, err = bluesky.NewAPI(s.settings.AppView, "", "", env.Directory, env.Config.AllowPrivate, env.Now); err != nil {
 		return nil, fmt.Errorf("settings.appview: %w", err)
@@ -436,7 +436,7 @@ func (r *reader) fold(frame []byte) error {
 		r.add(source.Item{Err: &schemas.FieldError{Reason: schemas.DeadMalformed, Key: "event", Allowed: "an event of Jetstream"}, Original: slices.Clone(frame)})
 		return nil
 	case e.Failure != "":
-		return &source.Error{Gap: schemas.GapOutage, Err: fmt.Errorf("the server ends the stream: %q", e.Failure)}
+		return &source.Error{Gap: schemas.GapOutage, Err: fmt.Errorf("the server ends the stream: %q", web.Word(e.Failure))}
 	case e.Info == "OutdatedCursor":
 		return errClamped
 	case e.Seq > 0 && e.Seq <= r.from.Seq && r.from.Host == r.client.Base.Host:

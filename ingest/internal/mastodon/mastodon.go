@@ -1,4 +1,4 @@
-// Package mastodon reads an official account's public conversation over Mastodon's REST interface: its mentions, its own statuses, the replies below
+// Package mastodon reads an official account's public conversation over Mastodon's REST interface and its push: its mentions, its own statuses, the replies below
 // them, and the edits and deletions of what it has read. README.md says which calls and why.
 package mastodon
 
@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"slices"
 	"strconv"
@@ -39,7 +38,6 @@ type Source struct {
 	client    *web.Client
 	push      *web.Client
 	connector string
-	log       *slog.Logger
 }
 
 // Platform is what the registry of package ingest takes.
@@ -89,7 +87,7 @@ func newSource(env source.Environment) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{env: env, settings: *defaults(), client: client, push: client, log: env.Log, connector: "mastodon:" + env.Account.Account.Name() + ":" + client.Base.Host}
+	s := &Source{env: env, settings: *defaults(), client: client, push: client, connector: "mastodon:" + env.Account.Account.Name() + ":" + client.Base.Host}
 	if own, ok := env.Settings.(*Settings); ok {
 		s.settings = *own
 	}

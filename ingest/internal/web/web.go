@@ -131,6 +131,15 @@ type Verdict struct {
 	RetryAfter time.Duration
 }
 
+// Word is a platform's word if it is one, letters only, and else empty: what a server writes for an error may be anything, the token included.
+func Word(text string) string {
+	const longest = 40
+	if len(text) > longest || strings.ContainsFunc(text, func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') }) {
+		return ""
+	}
+	return text
+}
+
 // Judge reads a whole answer in JSON, one with an error in it or not.
 type Judge func(status int, h http.Header, body []byte) Verdict
 

@@ -136,3 +136,11 @@ func TestPrivateAddressesAreRefusedAfterResolving(t *testing.T) {
 	f("0.0.0.0:80", false)
 	f("mastodon.example:443", false)
 }
+
+func TestWord(t *testing.T) {
+	for text, want := range map[string]string{"CursorTooOld": "CursorTooOld", "": "", "abcd-efgh-ijkl-mnop": "", "a b": "", strings.Repeat("a", 41): ""} {
+		if got := Word(text); got != want {
+			t.Errorf("Word(%q) = %q", text, got)
+		}
+	}
+}

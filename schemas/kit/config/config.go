@@ -2,7 +2,7 @@
 // environment. Whatever is wrong is reported at once, with file, key, value and what is allowed.
 //
 // A field of the struct is configurable when it has a koanf tag. Its type is a string, bool, integer or float of Go,
-// Duration, Size, Secret, anything with encoding.TextUnmarshaler, or a struct, slice, map or pointer of these.
+// Duration, Size, Secret, Group, anything with encoding.TextUnmarshaler, or a struct, slice, map or pointer of these.
 package config
 
 import (
