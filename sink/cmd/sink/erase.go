@@ -45,9 +45,9 @@ func (c eraseCommand) Run(ctx context.Context, a *app) error {
 // erase runs the job and tells what it found.
 func (a *app) erase(ctx context.Context, s *store.Store) (erase.Proof, error) {
 	proof, err := erase.Run(ctx, s, a.Log, erase.Wait)
-	fmt.Fprintf(a.Out, "deleted messages:   %d, of which the timing of %d requests was kept\nmessage_bodies:     %d rows before, %d after\nmessage_facts:      %d rows before, %d after\n"+
+	fmt.Fprintf(a.Out, "deleted messages:   %d, of which the timing of %d requests was kept\nmessage_bodies:     %d rows before, %d after\nmessage_facts:      %d rows before, %d after\nmessage_labels:     %d rows before, %d after\n"+
 		"pointers to authors: %d\nexpired rows:        %d\nreplaced data parts still on the disk: %d\n",
-		proof.Messages, proof.Settled, proof.TextsBefore, proof.TextsAfter, proof.FactsBefore, proof.FactsAfter, proof.Pointers, proof.Expired, proof.OldParts)
+		proof.Messages, proof.Settled, proof.TextsBefore, proof.TextsAfter, proof.FactsBefore, proof.FactsAfter, proof.LabelsBefore, proof.LabelsAfter, proof.Pointers, proof.Expired, proof.OldParts)
 	if err != nil {
 		return proof, err
 	}

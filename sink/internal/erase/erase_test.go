@@ -200,6 +200,10 @@ func TestErasureLeavesNothingAndChangesNothing(t *testing.T) {
 		t.Fatal("the scan does not find what is there")
 	}
 	o.write(deletions...)
+	if err := o.store.Conn().Exec(t.Context(), `INSERT INTO message_labels (institution, head, platform, message_id, annotator, message_key, label, labelled_at, expires_at)
+		SELECT institution, 'sentiment', platform, message_id, 'a1', message_key, 'neutral', now(), expires_at FROM message_facts FINAL`); err != nil {
+		t.Fatal(err)
+	}
 	hidden := o.metrics()
 	if strings.Contains(hidden, "MARKER-000007") || !strings.Contains(hidden, "MARKER-000001") {
 		t.Fatal("the deletions are not what the views hide")
@@ -227,6 +231,9 @@ func TestErasureLeavesNothingAndChangesNothing(t *testing.T) {
 		if len(before) != len(after) {
 			t.Errorf("%s: %d lines, were %d", when, len(after), len(before))
 		}
+	}
+	if left, all := storetest.Count(t, o.store, "SELECT count() FROM message_labels"), storetest.Count(t, o.store, "SELECT count() FROM message_facts FINAL"); proof.LabelsBefore == 0 || left == 0 || left != all {
+		t.Errorf("%d labels of %d messages that are left, %d were erased", left, all, proof.LabelsBefore)
 	}
 	same("after the job", hidden)
 	if hits, first := o.scan(gone); hits > 0 {

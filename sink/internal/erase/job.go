@@ -23,15 +23,17 @@ type Proof struct {
 	Messages                int // deleted ones of which something was in the tables
 	TextsBefore, TextsAfter uint64
 	FactsBefore, FactsAfter uint64
-	Settled                 uint64 // requests whose timing was kept
-	Pointers                uint64 // rows of others that lost a deleted author's key
-	Expired                 uint64 // rows whose retention had ended
-	OldParts                uint64 // replaced data parts that were still on the disk at the end
-	Started, Finished       time.Time
+	// Labels are what people said of the messages.
+	LabelsBefore, LabelsAfter uint64
+	Settled                   uint64 // requests whose timing was kept
+	Pointers                  uint64 // rows of others that lost a deleted author's key
+	Expired                   uint64 // rows whose retention had ended
+	OldParts                  uint64 // replaced data parts that were still on the disk at the end
+	Started, Finished         time.Time
 }
 
 // Complete tells that nothing of what was deleted is left in the tables.
-func (p Proof) Complete() bool { return p.TextsAfter == 0 && p.FactsAfter == 0 }
+func (p Proof) Complete() bool { return p.TextsAfter == 0 && p.FactsAfter == 0 && p.LabelsAfter == 0 }
 
 // keysAtOnce is how many keys go into one statement: they travel as a parameter, which over HTTP is part of the address.
 const keysAtOnce = 1500
@@ -40,6 +42,7 @@ const keysAtOnce = 1500
 const (
 	bodies = "message_bodies"
 	facts  = "message_facts"
+	labels = "message_labels"
 )
 
 // Run erases what is deleted and what has expired. Deleted messages lose their text and facts by mutations that have rewritten the data when they return; of
@@ -64,7 +67,7 @@ func Run(ctx context.Context, s *store.Store, log *slog.Logger, wait time.Durati
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
 	err = errors.Join(err, record.write(final, s, outcome))
-	log.Info("erased what was deleted and expired", "outcome", outcome, "messages", j.proof.Messages, "texts", j.proof.TextsBefore, "facts", j.proof.FactsBefore,
+	log.Info("erased what was deleted and expired", "outcome", outcome, "messages", j.proof.Messages, "texts", j.proof.TextsBefore, "facts", j.proof.FactsBefore, "labels", j.proof.LabelsBefore,
 		"settled", j.proof.Settled, "pointers", j.proof.Pointers, "expired", j.proof.Expired, "old_parts", j.proof.OldParts)
 	return j.proof, err
 }
@@ -93,6 +96,10 @@ func (j *job) run(ctx context.Context, wait time.Duration) error {
 	}
 	for chunk := range slices.Chunk(subjects, keysAtOnce) {
 		if err := j.erase(ctx, bodies, institutions, chunk, &j.proof.TextsBefore, &j.proof.TextsAfter); err != nil {
+			return err
+		}
+		// Before the facts, by which the next run would still find them.
+		if err := j.erase(ctx, labels, institutions, chunk, &j.proof.LabelsBefore, &j.proof.LabelsAfter); err != nil {
 			return err
 		}
 		if err := j.erase(ctx, facts, institutions, chunk, &j.proof.FactsBefore, &j.proof.FactsAfter); err != nil {
@@ -237,7 +244,7 @@ func (j *job) expire(ctx context.Context) error {
 	if err := j.keepMonths(ctx, parameters, which); err != nil {
 		return err
 	}
-	for _, table := range []string{bodies, facts} {
+	for _, table := range []string{bodies, labels, facts} {
 		n, err := j.count(ctx, "counting what has expired in "+table, "SELECT count() FROM "+table+which, parameters)
 		if err != nil {
 			return err
