@@ -117,7 +117,7 @@ soak: engine ## half an hour of load without faults; memory, descriptors and par
 DATA ?= $(CURDIR)/../shared/data
 
 .PHONY: train
-train: ## train the released model anew, bit for bit, and write its card (DATA=folder; SEQ=n numbers a new release)
+train: ## train the model anew and write its card (DATA=folder; SEQ=n numbers a new release); one code and data give one file
 	@cd enrich && go run ./cmd/enrich train --data $(DATA) --out models $(if $(SEQ),--seq $(SEQ)) && \
 		go run ./cmd/enrich evaluate --all --data $(DATA) --card models/MODEL_CARD.md
 
