@@ -29,10 +29,9 @@ type Process struct {
 	mu       sync.Mutex
 	cmd      *exec.Cmd
 	exited   chan struct{}
-	held     bool   // not to be started again
-	point    string // to die at, next time
-	killed   bool   // the present one was killed on purpose
-	starts   int
+	held     bool     // not to be started again
+	point    string   // to die at, next time
+	killed   bool     // the present one was killed on purpose
 	troubles []string // ends of its own accord, with the last words
 }
 
@@ -41,7 +40,7 @@ func New(r Role) *Process {
 	return &Process{Role: r, Log: filepath.Join(r.Dir, r.Name+r.Group+".log")}
 }
 
-// Start starts the process and keeps it running until stop.
+// Start starts the process and keeps it running until Stop.
 func (p *Process) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,7 +72,6 @@ func (p *Process) spawn() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", p.Role.Name, err)
 	}
-	p.starts++
 	p.cmd, p.exited, p.killed = cmd, make(chan struct{}), p.point != ""
 	p.point = ""
 	go p.watch(cmd, p.exited)

@@ -174,8 +174,9 @@ func (r Role) runIngest(ctx context.Context, tel *telemetry.Telemetry) error {
 			if err != nil {
 				return err
 			}
-			if done = append(done, e.Name()); r.setDone(done) != nil {
-				return r.setDone(done)
+			done = append(done, e.Name())
+			if err := r.setDone(done); err != nil {
+				return err
 			}
 			moved = true
 		}
