@@ -38,7 +38,7 @@ func TestViewsAgreeWithReference(t *testing.T) {
 		spans[o] = working.Spans(o)
 	}
 	asked := 3
-	checks := "40"
+	checks := "25"
 	if n := os.Getenv("DWIARAH_WORLDS"); n != "" {
 		checks, asked = n, len(comparisons)
 	}

@@ -20,7 +20,7 @@ import (
 func TestConcealingIsLeavingOut(t *testing.T) {
 	conn := migrated(t)
 	loadTestCalendar(t, conn)
-	checks := "2"
+	checks := "1"
 	if n := os.Getenv("DWIARAH_WORLDS"); n != "" {
 		checks = n
 	}
