@@ -116,6 +116,10 @@ soak: engine ## half an hour of load without faults; memory, descriptors and par
 # The data sets are no part of the project: enrich/models/DATA_CARD.md lists them.
 DATA ?= $(CURDIR)/../shared/data
 
+.PHONY: bench-metrics
+bench-metrics: engine ## measure every view and a mass deletion over MESSAGES messages of two years (1000000; 10000000 takes an hour)
+	@cd sink && go test ./internal/scale -count=1 -v -timeout 5h -messages $(or $(MESSAGES),1000000)
+
 .PHONY: train
 train: ## train the model anew and write its card (DATA=folder; SEQ=n numbers a new release); one code and data give one file
 	@cd enrich && go run ./cmd/enrich train --data $(DATA) --out models $(if $(SEQ),--seq $(SEQ)) && \

@@ -1,4 +1,4 @@
--- Texts live apart from the facts: another role reads them, and they expire sooner.
+-- Texts live apart from the facts: another role reads them, and they expire sooner. A reviewer looks for words with hasAllTokens(lower(text), ['air', 'keruh']).
 CREATE TABLE IF NOT EXISTS message_bodies
 (
     institution LowCardinality(String),
@@ -10,7 +10,8 @@ CREATE TABLE IF NOT EXISTS message_bodies
     text        String CODEC(ZSTD(3)),
     url         String COMMENT 'only of outbound messages' CODEC(ZSTD(3)),
     expires_at  DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
-    version     UInt64 CODEC(ZSTD(1))
+    version     UInt64 CODEC(ZSTD(1)),
+    INDEX words lower(text) TYPE text(tokenizer = 'splitByNonAlpha') GRANULARITY 100000000
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(created_at)

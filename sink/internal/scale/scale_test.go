@@ -30,6 +30,8 @@ import (
 var (
 	messages = flag.Int("messages", 0, "measure the views over that many messages; 0 leaves it out")
 	folder   = flag.String("data", "", "keep the data there and go on with what is there; a folder of the run's own if empty")
+	only     = flag.String("views", "", "measure the views whose names this expression matches")
+	repeats  = flag.Int("repeats", 9, "ask each question that often")
 	budget   = flag.Duration("for", time.Hour, "load no longer than this; the next run with the same -data goes on")
 )
 
@@ -63,7 +65,7 @@ func TestViewsAtScale(t *testing.T) {
 	first := measurements{}
 	deadline := time.Now().Add(*budget)
 	for _, size := range []int{min(1_000_000, *messages), *messages} {
-		if first["metric_wait 30"] != nil && size == 1_000_000 {
+		if len(first) > 0 && size == 1_000_000 {
 			break
 		}
 		if !load(t, s, w, size, deadline) {
@@ -216,10 +218,17 @@ func measure(t *testing.T, s *store.Store, addr string) measurements {
 		t.Fatal(err)
 	}
 	all := measurements{}
+	wanted, err := regexp.Compile(*only)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, question := range questions {
+		if name != base && !wanted.MatchString(name) {
+			continue
+		}
 		for _, days := range []int{30, 365} {
 			from, to := "'"+end.AddDate(0, 0, -60-days).Format(time.DateTime)+"'", "'"+end.AddDate(0, 0, -60).Format(time.DateTime)+"'"
-			all[fmt.Sprint(name, " ", days)] = ask(t, addr, s.Database(), "SELECT * FROM "+fmt.Sprintf(question, from, to), map[int]int{30: 9, 365: 5}[days])
+			all[fmt.Sprint(name, " ", days)] = ask(t, addr, s.Database(), "SELECT * FROM "+fmt.Sprintf(question, from, to), *repeats)
 			t.Logf("%s %d days: p50 %.0f ms, CPU %.0f ms", name, days, ms(all[fmt.Sprint(name, " ", days)].p50), ms(all[fmt.Sprint(name, " ", days)].cpu))
 		}
 	}
