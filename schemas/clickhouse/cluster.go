@@ -14,7 +14,7 @@ import (
 // institution, so that shards by thread would send an institution's rows over the network for every metric. An institution too large for a node is a node
 // too small: fifty institutions' ten million messages take about a gigabyte.
 var sharded = []string{
-	"message_facts", "message_bodies", "tombstones", "visibility_changes", "settled_requests", "kept_months", "coverage_ledger", "account_counts",
+	"message_facts", "message_bodies", "tombstones", "visibility_changes", "settled_requests", "kept_months", "message_labels", "coverage_ledger", "account_counts",
 }
 
 // shardingKey keeps everything of an institution together.

@@ -138,7 +138,7 @@ func storage(t *testing.T, s *store.Store) {
 	rows, err := s.Conn().Query(t.Context(), `
 SELECT table, column, sum(column_data_compressed_bytes) / any(n) AS per_message
 FROM system.parts_columns
-CROSS JOIN (SELECT count() AS n FROM message_facts)
+CROSS JOIN (SELECT count() AS n FROM message_facts) AS stored
 WHERE database = currentDatabase() AND active AND table IN ('message_facts', 'message_bodies')
 GROUP BY table, column
 ORDER BY table DESC, per_message DESC`)
