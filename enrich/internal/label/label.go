@@ -47,7 +47,8 @@ type Label struct {
 	// ModelVersion, Predicted and P are the model's answer that stood when the message was chosen, P the probability that it gave to it (nil: none given).
 	ModelVersion, Predicted string
 	P                       *float32
-	// Stratum is what the message was chosen as, Weight how many messages of the stratum it stands for. A label from elsewhere has no stratum and weight 1.
+	// Stratum is what the message was chosen as, Weight how much it counts beside one drawn at random from the stream, which counts 1. A label from elsewhere has no stratum and
+	// weight 1.
 	Stratum string
 	Weight  float64
 }

@@ -25,6 +25,20 @@ type Class struct {
 	Precision, Recall, F1 float64
 }
 
+// PrevalenceError is by how much counting predictions misses the label's share of n documents.
+func (c Class) PrevalenceError(n int) float64 {
+	return ratio(float64(c.Predicted-c.Support), float64(n))
+}
+
+// bins of probability, of equal width.
+const bins = 10
+
+// Bin is what became of the predictions with a probability of one tenth: how many they are, the sum of their probabilities, and how many were right.
+type Bin struct {
+	N, Right int
+	P        float64
+}
+
 // Report holds the figures of one set.
 type Report struct {
 	N               int
@@ -32,9 +46,11 @@ type Report struct {
 	MacroF1Interval Interval
 	Accuracy        float64
 	// ECE is the expected calibration error over ten bins of equal width, of the predictions that have a probability; HasECE tells whether any has.
-	ECE     float64
-	HasECE  bool
-	Classes []Class
+	ECE    float64
+	HasECE bool
+	// Reliability holds these bins.
+	Reliability [bins]Bin
+	Classes     []Class
 	// Labels name the rows (gold) and columns (predicted) of Confusion.
 	Labels    []string
 	Confusion [][]int
@@ -80,7 +96,8 @@ func Evaluate(predictions []Prediction, seed uint64) Report {
 	r.Accuracy = float64(right) / float64(r.N)
 	r.Classes = classes(r.Confusion, labels)
 	r.MacroF1 = macro(r.Confusion)
-	r.ECE, r.HasECE = ece(predictions)
+	r.Reliability = reliability(predictions)
+	r.ECE, r.HasECE = ece(r.Reliability)
 	r.MacroF1Interval = bootstrap(gold, predicted, k, seed)
 	return r
 }
@@ -124,24 +141,27 @@ func macro(confusion [][]int) float64 {
 	return ratio(total, float64(n))
 }
 
-func ece(predictions []Prediction) (value float64, any bool) {
-	var n, right, p [10]float64
-	count := 0
+// reliability sorts the predictions that have a probability into bins.
+func reliability(predictions []Prediction) (out [bins]Bin) {
 	for _, x := range predictions {
 		if x.P == 0 {
 			continue
 		}
-		count++
-		b := min(max(int(x.P*10), 0), 9)
-		n[b]++
-		p[b] += x.P
+		b := &out[min(max(int(x.P*bins), 0), bins-1)]
+		b.N++
+		b.P += x.P
 		if x.Gold == x.Predicted {
-			right[b]++
+			b.Right++
 		}
 	}
-	total := 0.0
-	for b := range n {
-		total += math.Abs(right[b] - p[b])
+	return out
+}
+
+func ece(in [bins]Bin) (value float64, any bool) {
+	total, count := 0.0, 0
+	for _, b := range in {
+		total += math.Abs(float64(b.Right) - b.P)
+		count += b.N
 	}
 	return ratio(total, float64(count)), count > 0
 }
@@ -179,12 +199,34 @@ func (r Report) ECEText() string {
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "n %d   macro-F1 %.3f (95 %% interval %.3f to %.3f)   accuracy %.3f   ECE %s\n\n", r.N, r.MacroF1, r.MacroF1Interval.Low, r.MacroF1Interval.High, r.Accuracy, r.ECEText())
-	fmt.Fprintf(&b, "%-26s %9s %9s %9s %9s %9s\n", "class", "precision", "recall", "F1", "support", "predicted")
+	fmt.Fprintf(&b, "%-26s %9s %9s %9s %9s %9s %9s\n", "class", "precision", "recall", "F1", "support", "predicted", "share off")
 	for _, c := range r.Classes {
-		fmt.Fprintf(&b, "%-26s %9.3f %9.3f %9.3f %9d %9d\n", c.Label, c.Precision, c.Recall, c.F1, c.Support, c.Predicted)
+		fmt.Fprintf(&b, "%-26s %9.3f %9.3f %9.3f %9d %9d %+9.3f\n", c.Label, c.Precision, c.Recall, c.F1, c.Support, c.Predicted, c.PrevalenceError(r.N))
 	}
 	b.WriteByte('\n')
 	b.WriteString(r.ConfusionText())
+	if r.HasECE {
+		b.WriteByte('\n')
+		b.WriteString(r.ReliabilityText())
+	}
+	return b.String()
+}
+
+// ReliabilityText draws how often predictions of each tenth of probability are right: a bar as long as the share that was, with a | where the mean probability stands. A
+// calibrated classifier's bars end at their marks.
+func (r Report) ReliabilityText() string {
+	const width = 50
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-26s %9s %9s %9s\n", "reliability", "n", "mean p", "right")
+	for i, bin := range r.Reliability {
+		if bin.N == 0 {
+			continue
+		}
+		p, right := bin.P/float64(bin.N), float64(bin.Right)/float64(bin.N)
+		bar := []byte(strings.Repeat("#", int(math.Round(width*right))) + strings.Repeat(" ", width+1-int(math.Round(width*right))))
+		bar[int(math.Round(width*p))] = '|'
+		fmt.Fprintf(&b, "p from %.1f                 %9d %9.3f %9.3f  %s\n", float64(i)/bins, bin.N, p, right, strings.TrimRight(string(bar), " "))
+	}
 	return b.String()
 }
 

@@ -22,6 +22,12 @@ func TestEvaluate(t *testing.T) {
 	near("ECE", r.ECE, (0.3+0.8)/6)
 	near("precision of a", r.Classes[0].Precision, 1)
 	near("recall of a", r.Classes[0].Recall, 0.75)
+	// b is predicted twice and gold twice, c is predicted once and never gold.
+	near("prevalence error of b", r.Classes[1].PrevalenceError(r.N), 0)
+	near("prevalence error of c", r.Classes[2].PrevalenceError(r.N), 1.0/6)
+	if want := "p from 0.9                         3     0.900     1.000  #############################################|####"; !strings.Contains(r.ReliabilityText(), want) {
+		t.Errorf("reliability:\n%s", r.ReliabilityText())
+	}
 	if r.Confusion[0][1] != 1 || r.Confusion[1][2] != 1 {
 		t.Errorf("confusion %v", r.Confusion)
 	}

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS message_labels
     predicted     LowCardinality(String) COMMENT 'its answer',
     p             Nullable(Float32) COMMENT 'the probability that it gave to its answer; NULL where it gave none',
     stratum       LowCardinality(String) COMMENT 'what the message was chosen as: random, or predicted class and certainty; empty where it came from elsewhere',
-    weight        Float64 COMMENT 'how many messages of its stratum this one stands for',
+    weight        Float64 COMMENT 'how much this message counts beside one drawn at random from the stream, which counts 1',
     expires_at    DateTime('UTC') COMMENT 'when the facts of the message expire'
 )
 ENGINE = ReplacingMergeTree(labelled_at)

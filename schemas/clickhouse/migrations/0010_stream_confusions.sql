@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS stream_confusions
     gold          LowCardinality(String) COMMENT 'what a person said',
     predicted     LowCardinality(String) COMMENT 'what the model version says',
     labels        UInt32 COMMENT 'messages',
-    weight        Float64 COMMENT 'the sum of the labels'' weights: the share of a random draw that the cell stands for, but for a factor',
+    weight        Float64 COMMENT 'the sum of their weights: within a row of the matrix, what the cells stand for in the stream',
     weight_sq     Float64 COMMENT 'the sum of their squares',
     measured_at   DateTime64(3, 'UTC')
 )
