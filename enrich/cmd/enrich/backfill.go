@@ -58,6 +58,9 @@ func (c *backfillCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	if err := classifiers.LoadTemplates(cfg.Classify.Templates); err != nil {
+		return err
+	}
 	classifier := classifiers.For(c.Institution)
 	state := backfillState{Institution: c.Institution, ModelVersion: classifier.ModelVersion()}
 	if err := c.load(&state); err != nil {
@@ -76,7 +79,7 @@ func (c *backfillCommand) Run(ctx context.Context, s *streams) error {
 		var err error
 		shown := time.Now()
 		done, err = backfill.Run(ctx, backfill.Config{
-			Conn: conn, Producer: producer, Institution: c.Institution, Label: classifier.Enrich, Seq: classifier.EnrichmentSeq(), From: c.From, To: c.To,
+			Conn: conn, Producer: producer, Institution: c.Institution, Label: classifiers.Enrich, Seq: classifier.EnrichmentSeq(), From: c.From, To: c.To,
 			Page: pageMessages, Rate: c.Rate, Position: state.Position,
 			Save: func(p backfill.Position) error {
 				state.Position = p
