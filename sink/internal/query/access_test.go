@@ -158,8 +158,8 @@ func TestRolesReadWhatTheyMay(t *testing.T) {
 			"ALTER TABLE message_facts DELETE WHERE 1":                                       denied,
 		},
 		"reviewer": {
-			"SELECT text FROM message_texts":                               "text of a\n1 rows",
-			"INSERT INTO tombstones VALUES ('a', 'x', unhex('00'), now())": denied,
+			"SELECT text FROM message_texts": "text of a\n1 rows",
+			"INSERT INTO tombstones (institution, platform, message_key, deleted_at) VALUES ('a', 'x', unhex('00'), now())": denied,
 		},
 		"reporter": {
 			"SELECT text FROM message_texts":                denied,
@@ -167,8 +167,8 @@ func TestRolesReadWhatTheyMay(t *testing.T) {
 			"INSERT INTO report_runs (report) VALUES ('r')": "",
 		},
 		"writer": {
-			"ALTER TABLE message_facts DELETE WHERE institution = 'c'":     "",
-			"INSERT INTO tombstones VALUES ('c', 'x', unhex('00'), now())": "",
+			"ALTER TABLE message_facts DELETE WHERE institution = 'c'":                                                      "",
+			"INSERT INTO tombstones (institution, platform, message_key, deleted_at) VALUES ('c', 'x', unhex('00'), now())": "",
 			"DROP TABLE tombstones":                       denied,
 			"CREATE TABLE mine (a UInt8) ENGINE = Memory": denied,
 		},
