@@ -42,9 +42,6 @@ type Limits struct {
 	Messages, People int
 }
 
-// DefaultLimits: what five people got alike was not written for each of them.
-func DefaultLimits() Limits { return Limits{Messages: 5, People: 5} }
-
 const (
 	// fewestWords: shorter texts ("sama-sama kak, terima kasih") are everybody's courtesy.
 	fewestWords = 8

@@ -29,7 +29,7 @@ func desk() []Reply {
 }
 
 func TestTemplatesAreFoundAndRecognised(t *testing.T) {
-	found := Find(desk(), DefaultLimits())
+	found := Find(desk(), Limits{Messages: 5, People: 5})
 	if len(found) != 1 {
 		t.Fatalf("found %v, want the one template", found)
 	}
@@ -74,7 +74,7 @@ func TestWhatWasFoundIsRecognised(t *testing.T) {
 			w := append(append(append([]string{}, fixed[:at]...), word.Draw(t, "name")), fixed[at:]...)
 			replies = append(replies, Reply{"x/a", fmt.Sprint(i), strings.Join(w, " ")})
 		}
-		found := Find(replies, DefaultLimits())
+		found := Find(replies, Limits{Messages: 5, People: 5})
 		if len(found) != 1 {
 			t.Fatalf("found %v in %v", found, replies)
 		}
