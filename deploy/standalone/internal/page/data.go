@@ -80,9 +80,11 @@ type Dialogue struct {
 // Sentiment is a row of metric_sentiment.
 type Sentiment struct {
 	N        uint64   `ch:"n"`
-	Negative *float64 `ch:"raw_negative"`
-	Neutral  *float64 `ch:"raw_neutral"`
-	Positive *float64 `ch:"raw_positive"`
+	Negative *float64 `ch:"shown_negative"`
+	Neutral  *float64 `ch:"shown_neutral"`
+	Positive *float64 `ch:"shown_positive"`
+	// Calibrated is true where labels by people have corrected the shares; else they are the raw ones.
+	Calibrated bool `ch:"calibrated"`
 }
 
 // Risk is a row of metric_risk.
@@ -247,7 +249,9 @@ func detail(ctx context.Context, conn driver.Conn, in Institution, days int) (de
 	if d.Dialogue, err = one[Dialogue](ctx, conn, `SELECT threads, looped, loop_rate FROM metric_dialogue(`+arg+`)`, args); err != nil {
 		return d, err
 	}
-	if d.Sentiment, err = one[Sentiment](ctx, conn, `SELECT n, raw_negative, raw_neutral, raw_positive FROM metric_sentiment(`+arg+`)`, args); err != nil {
+	if d.Sentiment, err = one[Sentiment](ctx, conn, `
+SELECT n, calibrated, if(calibrated, negative, raw_negative) AS shown_negative, if(calibrated, neutral, raw_neutral) AS shown_neutral, if(calibrated, positive, raw_positive) AS shown_positive
+FROM metric_sentiment(`+arg+`)`, args); err != nil {
 		return d, err
 	}
 	var risks []Risk

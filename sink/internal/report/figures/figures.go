@@ -97,12 +97,17 @@ type Dialogue struct {
 	DepthP90 *float64 `ch:"depth_p90"`
 }
 
-// Sentiment is a row of metric_sentiment, of which the report shows the uncorrected shares.
+// Sentiment is a row of metric_sentiment. The corrected shares are nil until enough labels by people say how the classifier errs on the stream; then
+// Calibrated is true, and Net is of them.
 type Sentiment struct {
 	N           uint64   `ch:"n"`
 	RawNegative *float64 `ch:"raw_negative"`
 	RawNeutral  *float64 `ch:"raw_neutral"`
 	RawPositive *float64 `ch:"raw_positive"`
+	Negative    *float64 `ch:"negative"`
+	Neutral     *float64 `ch:"neutral"`
+	Positive    *float64 `ch:"positive"`
+	Calibrated  bool     `ch:"calibrated"`
 	Net         *float64 `ch:"net"`
 	NetLo       *float64 `ch:"net_lo"`
 	NetHi       *float64 `ch:"net_hi"`

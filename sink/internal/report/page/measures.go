@@ -50,6 +50,8 @@ const (
 	whyNoOutbound  = "why_no_outbound"
 	whyNoThreads   = "why_no_threads"
 	whyFewMessages = "why_few_messages"
+	// The page leaves these rows out, where no period has them.
+	whyUncalibrated = "why_uncalibrated"
 
 	// In the table of days, where there is little room.
 	whyNotRead      = "why_not_read"
@@ -136,6 +138,12 @@ func measures(f *figures.Figures) []measure {
 	add(measure{key: "raw_negative", group: groupTone, unit: share, value: t.RawNegative, n: whole(t.N)}, whyNoMessages)
 	add(measure{key: "raw_neutral", group: groupTone, unit: share, value: t.RawNeutral, n: whole(t.N)}, whyNoMessages)
 	add(measure{key: "raw_positive", group: groupTone, unit: share, value: t.RawPositive, n: whole(t.N)}, whyNoMessages)
+	for _, corrected := range []struct {
+		key   string
+		value *float64
+	}{{"negative", t.Negative}, {"neutral", t.Neutral}, {"positive", t.Positive}} {
+		add(measure{key: corrected.key, group: groupTone, unit: share, value: corrected.value, n: whole(t.N)}, whyUncalibrated)
+	}
 	net := whyFewMessages
 	if t.N == 0 {
 		net = whyNoMessages

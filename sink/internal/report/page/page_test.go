@@ -149,6 +149,10 @@ func cases() map[string]func(t testing.TB, s *page.Sheet) {
 			s.Current.Sentiment = figures.Sentiment{N: 31, RawNegative: ptr(0.2), RawNeutral: ptr(0.6), RawPositive: ptr(0.2)}
 			s.Current.Risks = nil
 		},
+		"calibrated": func(t testing.TB, s *page.Sheet) {
+			c := &s.Current.Sentiment
+			c.Calibrated, c.Negative, c.Neutral, c.Positive, c.Net, c.NetLo, c.NetHi = true, ptr(0.31), ptr(0.56), ptr(0.13), ptr(-0.18), ptr(-0.27), ptr(-0.09)
+		},
 	}
 }
 

@@ -266,8 +266,14 @@ func (w *writer) change(now, before measure) string {
 func (w *writer) group(key string, f *figures.Figures, now, before []measure) group {
 	g := group{Key: key, Title: w.say("group_" + key)}
 	switch key {
-	case groupAnswered, groupTone:
-		g.Notes = append(g.Notes, w.say("note_"+key))
+	case groupAnswered:
+		g.Notes = append(g.Notes, w.say("note_answered"))
+	case groupTone:
+		note := "note_tone"
+		if f.Sentiment.Calibrated {
+			note = "note_tone_calibrated"
+		}
+		g.Notes = append(g.Notes, w.say(note))
 	case groupWait:
 		g.Notes = append(g.Notes, w.say("note_wait"))
 		g.AsideNote = w.say("note_aside")
@@ -276,7 +282,7 @@ func (w *writer) group(key string, f *figures.Figures, now, before []measure) gr
 		}
 	}
 	for n, m := range now {
-		if m.group != key {
+		if m.group != key || m.reason == whyUncalibrated && before[n].value == nil {
 			continue
 		}
 		r := row{Label: w.say("m_" + m.key), Now: w.cell(m), Previous: w.cell(before[n]), Change: w.change(m, before[n]), Aside: m.aside}
