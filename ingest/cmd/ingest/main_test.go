@@ -301,7 +301,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.write("tiga.yaml", string(text)+"statedir: x\nsources:\n  - {platform: friendster, account: kota_a, schedule: sometimes}\n")
-	f([]string{"statedir", `"friendster"`, "one of mastodon", `"sometimes"`, "cron's five fields"}, "--config", w.path("tiga.yaml"), "run", "--check")
+	f([]string{"statedir", `"friendster"`, "one of bluesky", `"sometimes"`, "cron's five fields"}, "--config", w.path("tiga.yaml"), "run", "--check")
 	w.write("sumber.yaml", string(text)+"sources:\n  - {platform: mastodon, account: orang_lain, base_url: https://kota.example, token: file:"+file+"}\n  - {platform: mastodon, account: kota_a@kota.example, base_url: http://kota.example, token: file:"+file+"}\n  - {platform: mastodon, account: kota_a@kota.example, base_url: https://kota.example}\n")
 	f([]string{`sources[0].account: "orang_lain"`, "legal basis", `sources[1].base_url: "http://kota.example"`, "sources[2].token: missing"}, "--config", w.path("sumber.yaml"), "--check")
 	w.write("baik.yaml", string(text)+"sources:\n  - {platform: mastodon, account: kota_a@kota.example, base_url: https://kota.example, token: file:"+file+"}\n")
@@ -340,7 +340,7 @@ func TestRunKilledAnywhereLosesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.write("ingest.yaml", string(text)+fmt.Sprintf("sources:\n  - {platform: mastodon, account: kota_a, base_url: %s, allow_private: true, schedule: \"@every 1s\", token: \"file:%s\"}\n",
+			w.write("ingest.yaml", string(text)+fmt.Sprintf("sources:\n  - {platform: mastodon, account: kota_a, base_url: %s, allow_private: true, schedule: \"@every 1s\", token: \"file:%s\", settings: {streaming: \"off\"}}\n",
 				server.URL, w.write("token", mastodontest.Token)))
 
 			out, err := w.child(point, "--config", w.path("ingest.yaml"), "run").CombinedOutput()
@@ -354,7 +354,10 @@ func TestRunKilledAnywhereLosesNothing(t *testing.T) {
 			if err := second.Start(); err != nil {
 				t.Fatal(err)
 			}
-			for !strings.Contains(w.must("--config", w.path("ingest.yaml"), "sources"), "  complete  ") {
+			for tries := 0; !strings.Contains(w.must("--config", w.path("ingest.yaml"), "sources"), "  complete  "); tries++ {
+				if tries > 2000 {
+					t.Fatal("the source is not complete")
+				}
 				time.Sleep(50 * time.Millisecond)
 			}
 			if err := second.Process.Signal(syscall.SIGTERM); err != nil {
