@@ -136,7 +136,7 @@ func TestBackfill(t *testing.T) {
 	neighbour.Institution = "dinas-lain"
 	store(t, conn, 16, append([]*event.Message{deleted, hidden, textless, neighbour}, old...)...)
 	store(t, conn, 17, newer)
-	if err := conn.Exec(t.Context(), `INSERT INTO tombstones VALUES ('kota-contoh', 'x', {key:String}, now())`, clickhouse.Named("key", string(deleted.MessageKey))); err != nil {
+	if err := conn.Exec(t.Context(), `INSERT INTO tombstones (institution, platform, message_key, deleted_at) VALUES ('kota-contoh', 'x', {key:String}, now())`, clickhouse.Named("key", string(deleted.MessageKey))); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Exec(t.Context(), `INSERT INTO visibility_changes (institution, platform, subject, subject_key, at, state, reason) VALUES ('kota-contoh', 'x', 'message', {key:String}, now(), 'hidden', 'protected')`, clickhouse.Named("key", string(hidden.MessageKey))); err != nil {
