@@ -1,15 +1,19 @@
 package report
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/clickhouse"
 	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
 	"github.com/dwiarah/dwiarah/schemas/sample"
 	"github.com/dwiarah/dwiarah/sink/internal/rows"
@@ -19,7 +23,8 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// bundled is the bundled sample in a database, with true labels, and its answer key. The tests that only read share it.
+// bundled is the bundled sample in a database, with its answer key: true labels, held for certain, hashes of contents and counts of followers as ingest
+// makes them. The tests that only read share it.
 type bundled struct {
 	once     sync.Once
 	database string
@@ -47,15 +52,29 @@ func sampleDatabase(t *testing.T) (driver.Conn, *sample.Sample) {
 			t.Fatal(err)
 		}
 		settle(t, s, directory)
+		ring, err := identitykey.Parse("identity " + strings.Repeat("5a", 32) + "\nauthor sample " + strings.Repeat("a5", 32))
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, in := range directory.All() {
 			world := sampled.sample.World(in.ID)
 			block := rows.NewBlock(nil, len(world.Messages))
 			for _, e := range world.Messages {
+				if m := e.Message; m.AuthorFollowers != nil && m.Direction == schemas.Outbound {
+					block.AddLedger(&event.LedgerEntry{Entry: &event.LedgerEntry_Snapshot{Snapshot: &event.AccountSnapshot{
+						Institution: in.ID, Platform: m.Platform, Account: m.Account, ObservedAtMs: cmp.Or(m.GetObservedAtMs(), m.CreatedAtMs), Followers: m.AuthorFollowers,
+					}}})
+				}
+				e.Message.TextHash, e.Message.LinkHashes = ring.ContentHashes(e.Message.Text)
 				// Rows expire by the wall clock; the sample is of any year.
 				e.Message.IngestedAtMs = time.Date(2096, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 				e.Message.Connector = "archive"
 				if e.Enrichment != nil {
 					e.Enrichment.ModelVersion = "true labels"
+					certain := map[string]*float32{schemas.Negative: &e.Enrichment.PNegative, schemas.Neutral: &e.Enrichment.PNeutral, schemas.Positive: &e.Enrichment.PPositive}
+					if p := certain[e.Enrichment.Sentiment]; p != nil {
+						*p = 1
+					}
 				}
 				if err := block.AddEnriched(e); err != nil {
 					t.Fatal(err)
