@@ -98,10 +98,11 @@ func TestTemplatesAreNotCopiedAcross(t *testing.T) {
 
 func TestExpansionIsSeeded(t *testing.T) {
 	b := book(t)
-	if fmt.Sprint(b.Training(1)) != fmt.Sprint(b.Training(1)) {
+	once, again := fmt.Sprint(b.Training(1)), fmt.Sprint(b.Training(1))
+	if once != again {
 		t.Error("one seed gives two expansions")
 	}
-	if fmt.Sprint(b.Training(1)) == fmt.Sprint(b.Training(2)) {
+	if once == fmt.Sprint(b.Training(2)) {
 		t.Error("two seeds give one expansion")
 	}
 }

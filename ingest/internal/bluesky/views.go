@@ -42,10 +42,10 @@ type rawView struct {
 	err error
 }
 
-func (r *rawView) UnmarshalJSON(b []byte) error {
-	r.raw = append([]byte(nil), b...)
+func (v *rawView) UnmarshalJSON(b []byte) error {
+	v.raw = append([]byte(nil), b...)
 	// A view that is not as expected costs itself, not its page.
-	r.err = json.Unmarshal(b, &r.view)
+	v.err = json.Unmarshal(b, &v.view)
 	return nil
 }
 

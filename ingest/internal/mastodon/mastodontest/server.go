@@ -172,7 +172,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, socket bool) {
 		delete(s.listeners, events)
 		s.Unlock()
 	}()
-	ctx, send := r.Context(), func(event, payload string) error { return nil }
+	ctx := r.Context()
+	var send func(event, payload string) error
 	if socket {
 		conn, err := websocket.Accept(w, r, nil)
 		if err != nil {
