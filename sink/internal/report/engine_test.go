@@ -65,13 +65,14 @@ func same(t *testing.T, what string, got, want map[string]any) {
 			continue
 		}
 		compared++
-		if w == nil || g == nil {
+		figure, isFigure := w.(float64)
+		if !isFigure || g == nil { // NULL, or yes and no
 			if w != g {
 				t.Errorf("%s: %s is %v, want %v", what, name, g, w)
 			}
 			continue
 		}
-		if math.Abs(g.(float64)-w.(float64)) > 1e-6*max(1, math.Abs(w.(float64))) {
+		if math.Abs(g.(float64)-figure) > 1e-6*max(1, math.Abs(figure)) {
 			t.Errorf("%s: %s is %v, want %v", what, name, g, w)
 		}
 	}
