@@ -120,6 +120,7 @@ func TestAutomaticReplies(t *testing.T) {
 	f("Terima kasih telah menghubungi kami, laporan diterima dengan nomor tiket A-12", true, true)
 	f("Boleh disertakan nomor tiketnya biar kami telusuri?", true, false)
 	f("Halo Kak, loketnya buka sampai pukul tiga", true, false)
+	f("Kami telusuri dulu ya Kak, nomor laporannya sudah kami catat. Petugas kami menghubungi sebelum sore", true, false)
 }
 
 func TestLanguage(t *testing.T) {
