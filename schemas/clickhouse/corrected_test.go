@@ -10,6 +10,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/reference"
+	"github.com/dwiarah/dwiarah/schemas/shares"
 )
 
 // TestCorrectedShares compares the corrected shares of metric_sentiment with package reference: worlds of enough messages, of one or several model versions, with confusion
@@ -57,8 +58,8 @@ func TestCorrectedShares(t *testing.T) {
 	}
 }
 
-func drawConfusion(t *rapid.T, institution, version string, suffices bool) *reference.Confusion {
-	c := &reference.Confusion{Institution: institution, ModelVersion: version}
+func drawConfusion(t *rapid.T, institution, version string, suffices bool) *shares.Confusion {
+	c := &shares.Confusion{Institution: institution, ModelVersion: version}
 	for g := range 3 {
 		few := []int{4, 5, 20, 195, 200}
 		if suffices {

@@ -16,6 +16,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/reference"
+	"github.com/dwiarah/dwiarah/schemas/shares"
 )
 
 // world is what the store holds of one institution.
@@ -25,7 +26,7 @@ type world struct {
 	calendar    string
 	messages    []*event.Enriched
 	coverage    []*event.Coverage
-	confusions  []*reference.Confusion
+	confusions  []*shares.Confusion
 	snapshots   []*event.AccountSnapshot
 	settings    []reference.Setting
 	clocks      []reference.ServiceClock

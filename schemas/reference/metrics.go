@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/shares"
 )
 
 // MessageCounts counts the rows of the view messages in a period.
@@ -407,15 +408,15 @@ func (r *Reading) Sentiment(from, to time.Time) Sentiment {
 
 // correct puts corrected shares and their net into s, if each version's confusion is known.
 func (r *Reading) correct(s *Sentiment, byVersion map[string][3]float64) {
-	var parts []Counted
+	var parts []shares.Counted
 	for _, v := range s.ModelVersions {
-		at := slices.IndexFunc(r.confusions, func(c *Confusion) bool { return c.Institution == r.institution && c.ModelVersion == v })
+		at := slices.IndexFunc(r.confusions, func(c *shares.Confusion) bool { return c.Institution == r.institution && c.ModelVersion == v })
 		if at < 0 || !r.confusions[at].Usable() {
 			return
 		}
-		parts = append(parts, Counted{byVersion[v], r.confusions[at]})
+		parts = append(parts, shares.Counted{Counts: byVersion[v], Confusion: r.confusions[at]})
 	}
-	share, lo, hi := Adjust(parts)
+	share, lo, hi := shares.Adjust(parts)
 	net := share[2] - share[0]
 	s.Negative, s.Neutral, s.Positive, s.Net, s.NetLo, s.NetHi = &share[0], &share[1], &share[2], &net, &lo, &hi
 	s.Calibrated = true

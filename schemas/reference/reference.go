@@ -13,6 +13,7 @@ import (
 
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/shares"
 )
 
 // World is everything that the metrics of one institution are made of. Messages and Coverage may hold other institutions' records, repeats,
@@ -24,7 +25,7 @@ type World struct {
 	Messages []*event.Enriched
 	Coverage []*event.Coverage
 	// Confusions are those of the sentiment head; shares are corrected with them.
-	Confusions []*Confusion
+	Confusions []*shares.Confusion
 	// Business gives the working seconds between two instants; ok is false where the calendar does not reach. Nil without a calendar: then
 	// every business figure is nil. WorkingSpans.Seconds is one.
 	Business func(t0, t1 time.Time) (seconds float64, ok bool)
@@ -45,7 +46,7 @@ type Reading struct {
 	// rows holds one row for each identity that has facts, deleted ones included, in the order (created_at, message_id).
 	rows          []*row
 	coverage      []*event.Coverage
-	confusions    []*Confusion
+	confusions    []*shares.Confusion
 	business      func(t0, t1 time.Time) (float64, bool)
 	workdays      []time.Time
 	snapshots     []*event.AccountSnapshot

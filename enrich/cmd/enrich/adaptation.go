@@ -10,7 +10,7 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/internal/adapt"
 	"github.com/dwiarah/dwiarah/enrich/internal/label"
 	"github.com/dwiarah/dwiarah/enrich/internal/measure"
-	"github.com/dwiarah/dwiarah/schemas/reference"
+	"github.com/dwiarah/dwiarah/schemas/shares"
 )
 
 const (
@@ -96,7 +96,7 @@ func (c *evaluateCommand) adaptation(s *streams, classifier *enrich.Classifier) 
 		}
 		before.judge(examples, test, labels, own)
 		after.judge(examples, test, labels, adapted)
-		mine, theirs := reference.Confusion{}, reference.Confusion{}
+		mine, theirs := shares.Confusion{}, shares.Confusion{}
 		for n, i := range from {
 			k, _ := own(i)
 			mine.Add(examples[i].Gold, k, learnt[n].Weight)
@@ -127,7 +127,7 @@ func (c *evaluateCommand) adaptation(s *streams, classifier *enrich.Classifier) 
 		*judged
 	}{{"before", before}, {"after", after}} {
 		if len(r.correcting) == 0 {
-			fmt.Fprintf(s.out, "%-16s %-24s not corrected: it takes %d labels, %d of each class, and answers that depend on the truth\n", r.name, r.counting, reference.FewestLabels, reference.FewestOfClass)
+			fmt.Fprintf(s.out, "%-16s %-24s not corrected: it takes %d labels, %d of each class, and answers that depend on the truth\n", r.name, r.counting, shares.FewestLabels, shares.FewestOfClass)
 			continue
 		}
 		// The ratio is over the draws that could be corrected.
@@ -178,7 +178,7 @@ func drifted(random *rand.Rand, examples []adapt.Example, test []int) []int {
 }
 
 // share appends the errors of the negative share over a sample.
-func (j *judged) share(examples []adapt.Example, sample []int, answer func(int) (int, float64), confusion *reference.Confusion) {
+func (j *judged) share(examples []adapt.Example, sample []int, answer func(int) (int, float64), confusion *shares.Confusion) {
 	var counts [3]float64
 	truth := 0.0
 	for _, i := range sample {
@@ -193,7 +193,7 @@ func (j *judged) share(examples []adapt.Example, sample []int, answer func(int) 
 	j.counting = append(j.counting, off)
 	if confusion.Usable() {
 		j.counted = append(j.counted, off)
-		corrected, _, _ := reference.Adjust([]reference.Counted{{Counts: counts, Confusion: confusion}})
+		corrected, _, _ := shares.Adjust([]shares.Counted{{Counts: counts, Confusion: confusion}})
 		j.correcting = append(j.correcting, math.Abs(corrected[0]-truth/n))
 	}
 }

@@ -1,7 +1,10 @@
-package reference
+// Package shares corrects the shares of predicted labels for what the classifier is known to get wrong on a stream. The view metric_sentiment does the same in SQL; the
+// oracle of its test and enrich's measurements do it here.
+package shares
 
 import (
 	"math"
+	"slices"
 )
 
 // Cell is a cell of a confusion matrix: the sum of the weights of the labels in it, and of their squares.
@@ -84,8 +87,16 @@ func Adjust(parts []Counted) (share [3]float64, netLo, netHi float64) {
 	for b := 1; b <= replicates; b++ {
 		nets = append(nets, raw[b][2]+moved[b][2]-raw[b][0]-moved[b][0])
 	}
+	slices.Sort(nets)
 	net := share[2] - share[0]
-	return share, min(net, *quantile(nets, 0.025)), max(net, *quantile(nets, 0.975))
+	return share, min(net, quantile(nets, 0.025)), max(net, quantile(nets, 0.975))
+}
+
+// quantile interpolates linearly between ordered values, as quantilesExactInclusive does.
+func quantile(ordered []float64, p float64) float64 {
+	below, part := math.Modf(p * float64(len(ordered)-1))
+	at := int(below)
+	return ordered[at] + part*(ordered[min(at+1, len(ordered)-1)]-ordered[at])
 }
 
 // correct returns counts of predicted labels as they are and corrected, both of the same sum. Replicate 0 is the figure itself, the others are draws of a bootstrap: counts
