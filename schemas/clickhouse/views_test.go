@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -203,6 +204,27 @@ func insertSnapshots(t fataler, conn driver.Conn, institution string) {
 		{institution, "x", "kantor-pusat", day0, new(int64(1200)), nil, new(int64(7))},
 		{institution, "x", "kantor-pusat", day0.AddDate(0, 0, 1), new(int64(1300)), nil, new(int64(8))},
 	})
+}
+
+// A period of no length touches no day, wherever in a day it lies.
+func TestAnEmptyPeriodHasNoRows(t *testing.T) {
+	conn := migrated(t)
+	s := &scene{world{institution: "instant"}}
+	s.add("asked", "u1", schemas.KindMention, schemas.Inbound, 26, mention)
+	s.coverage = append(s.coverage, coverage(s.institution, -40, 400))
+	s.put(t, conn)
+	insertSnapshots(t, conn, s.institution)
+	at := day0.Add(26 * time.Hour).Format("2006-01-02 15:04:05")
+	for _, v := range parameterised {
+		if !strings.HasPrefix(v.name, "series_") && !strings.HasPrefix(v.name, "curve_") {
+			continue
+		}
+		rows, _ := query(t, conn, "SELECT * FROM "+v.name+"(institution = {institution:String}, from = {at:DateTime64(3, 'UTC')}, to = {at:DateTime64(3, 'UTC')}"+v.extra+")",
+			map[string]string{"institution": s.institution, "at": at})
+		if len(rows) != 0 {
+			t.Errorf("%s has %v", v.name, rows)
+		}
+	}
 }
 
 // A deletion hides a message whether it comes before or after it (I5).

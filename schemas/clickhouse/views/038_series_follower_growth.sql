@@ -95,7 +95,7 @@ FROM
         FROM grown AS g
         LEFT JOIN seen AS s ON s.platform = g.platform AND s.account = g.account
         ARRAY JOIN g.growths AS growth_of
-        WHERE growth_of.1 >= first_day AND growth_of.1 <= last_day
+        WHERE growth_of.1 >= first_day AND growth_of.1 <= last_day AND {from:DateTime64(3, 'UTC')} < {to:DateTime64(3, 'UTC')}
     )
 )
 ORDER BY platform, account, day
