@@ -2,8 +2,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -11,7 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/dwiarah/dwiarah/enrich"
-	"github.com/dwiarah/dwiarah/schemas/kit/run"
+	"github.com/dwiarah/dwiarah/schemas/kit/cli"
 )
 
 type commands struct {
@@ -37,39 +35,13 @@ func main() {
 	os.Exit(start(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// start returns the process's exit code: 0, 1 after an error, 2 for a command line that is none.
+// start returns the process's exit code.
 func start(args []string, in io.Reader, out, errOut io.Writer) int {
-	log := slog.New(slog.NewTextHandler(errOut, nil))
-	s := &streams{in: in, out: out, err: errOut, log: log}
-	var c commands
-	exited := -1
-	parser, err := kong.New(&c, kong.Name("enrich"), kong.Description("Language, sentiment, reputation risk, toxicity, content function and need of reply of public messages."),
-		kong.UsageOnError(), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }), kong.Vars{"version": "enrich, model " + modelVersion()})
-	if err != nil {
-		fmt.Fprintln(errOut, "enrich:", err)
-		return 1
-	}
-	parsed, err := parser.Parse(args)
-	if exited >= 0 { // --help and --version
-		return exited
-	}
-	if err != nil {
-		parser.Errorf("%s", err)
-		return 2
-	}
-	parsed.Bind(s)
-	if c.isService(parsed) {
-		return run.Main(log, func(ctx context.Context) error {
-			parsed.BindTo(ctx, (*context.Context)(nil))
-			return parsed.Run()
-		})
-	}
-	// The others are filters and batch jobs: a signal ends them at once, there is nothing to drain.
-	if err := parsed.Run(); err != nil {
-		fmt.Fprintln(errOut, "enrich:", err)
-		return 1
-	}
-	return 0
+	return cli.Program{
+		Name: "enrich", Description: "Language, sentiment, reputation risk, toxicity, content function and need of reply of public messages.",
+		Vars: kong.Vars{"version": "enrich, model " + modelVersion()}, Out: out, Err: errOut,
+		AtOnce: func(command string) bool { return command != "run" && command != "backfill" },
+	}.Run(args, new(commands), func(log *slog.Logger) any { return &streams{in: in, out: out, err: errOut, log: log} })
 }
 
 // modelVersion is for people: a released model that cannot be read is said, but keeps nobody from training the next.
@@ -79,9 +51,4 @@ func modelVersion() string {
 		return "none: " + err.Error()
 	}
 	return c.ModelVersion()
-}
-
-// isService tells what works until it is stopped, or over long: a signal lets it finish what is under way.
-func (commands) isService(parsed *kong.Context) bool {
-	return parsed.Command() == "run" || parsed.Command() == "backfill"
 }

@@ -2,25 +2,21 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/dwiarah/dwiarah/ingest"
 	"github.com/dwiarah/dwiarah/ingest/internal/archive"
+	"github.com/dwiarah/dwiarah/schemas/kit/cli"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
-	"github.com/dwiarah/dwiarah/schemas/kit/run"
 )
 
-// cli is the command line.
-type cli struct {
+// commands is the command line.
+type commands struct {
 	Config  string           `help:"Configuration file; its keys can be overridden by the environment (DWIARAH_KAFKA__BROKERS)." placeholder:"FILE" type:"path"`
 	Version kong.VersionFlag `help:"Print the version and end."`
 
@@ -66,51 +62,9 @@ func formats() []string {
 
 // start returns the process's exit code.
 func start(args []string, out, errOut io.Writer) int {
-	log := slog.New(slog.NewTextHandler(errOut, nil))
-	var c cli
-	exited := -1
-	parser, err := kong.New(&c, kong.Name("ingest"), kong.Description("Dwiarah's ingest: platforms and archives to Kafka."), kong.UsageOnError(),
-		kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }), kong.Vars{"version": version(), "formats": strings.Join(formats(), ", ")})
-	if err != nil {
-		fmt.Fprintln(errOut, "ingest:", err)
-		return 1
-	}
-	parsed, err := parser.Parse(args)
-	if exited >= 0 { // --help and --version
-		return exited
-	}
-	if err != nil {
-		parser.FatalIfErrorf(err)
-		return 2
-	}
-	code := 0
-	aborted := run.Main(log, func(ctx context.Context) error {
-		parsed.BindTo(ctx, (*context.Context)(nil))
-		err := parsed.Run(&app{configPath: c.Config, out: out, err: errOut, log: log})
-		switch {
-		case err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled):
-			fmt.Fprintln(errOut, "ingest: stopped")
-			code = 1
-		case err != nil:
-			// An error may have many lines, one for each mistake in a file; a log would fold them into one.
-			fmt.Fprintln(errOut, "ingest:", err)
-			code = 1
-		}
-		return nil
-	})
-	return max(code, aborted)
-}
-
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += " " + s.Value
-		}
-	}
-	return v
+	var c commands
+	return cli.Program{
+		Name: "ingest", Description: "Dwiarah's ingest: platforms and archives to Kafka.",
+		Vars: kong.Vars{"formats": strings.Join(formats(), ", ")}, Out: out, Err: errOut,
+	}.Run(args, &c, func(log *slog.Logger) any { return &app{configPath: c.Config, out: out, err: errOut, log: log} })
 }
