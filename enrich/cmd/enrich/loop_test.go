@@ -9,10 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	tables "github.com/dwiarah/dwiarah/schemas/clickhouse"
+	"github.com/dwiarah/dwiarah/schemas/clickhouse/clickhousetest"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 )
 
@@ -35,24 +34,7 @@ func streamText(i int) (text, sentiment string) {
 // stored puts n messages of the stream, as the model alone labels them, into an engine of the test's own; it returns a configuration for it.
 func stored(t *testing.T, n int) (conn driver.Conn, configuration string) {
 	t.Helper()
-	if os.Getenv("DWIARAH_ENGINE") == "skip" {
-		t.Skip("DWIARAH_ENGINE=skip: this test needs ClickHouse")
-	}
-	e, err := engine.Start(t.Context(), engine.Config{DataDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if conn, err = clickhouse.Open(&clickhouse.Options{Protocol: clickhouse.HTTP, Addr: []string{e.Addr()}}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(conn.Close(), e.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := tables.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
+	e, conn := clickhousetest.Migrated(t)
 	facts, err := conn.PrepareBatch(t.Context(), `INSERT INTO message_facts (institution, created_at, platform, message_id, message_key, author_key, kind, direction, mentions_account, sentiment, model_version, version, expires_at)`)
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/dwiarah/dwiarah/schemas"
-	tables "github.com/dwiarah/dwiarah/schemas/clickhouse"
+	"github.com/dwiarah/dwiarah/schemas/clickhouse/clickhousetest"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
@@ -27,25 +27,7 @@ func TestMain(m *testing.M) {
 
 func migrated(t *testing.T) driver.Conn {
 	t.Helper()
-	if os.Getenv("DWIARAH_ENGINE") == "skip" {
-		t.Skip("DWIARAH_ENGINE=skip: this test needs ClickHouse")
-	}
-	e, err := engine.Start(t.Context(), engine.Config{DataDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(&clickhouse.Options{Protocol: clickhouse.HTTP, Addr: []string{e.Addr()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(conn.Close(), e.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := tables.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
+	_, conn := clickhousetest.Migrated(t)
 	return conn
 }
 

@@ -1,7 +1,6 @@
 package label
 
 import (
-	"errors"
 	"os"
 	"testing"
 	"time"
@@ -10,7 +9,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 
-	tables "github.com/dwiarah/dwiarah/schemas/clickhouse"
+	"github.com/dwiarah/dwiarah/schemas/clickhouse/clickhousetest"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 )
 
@@ -21,25 +20,7 @@ func TestMain(m *testing.M) {
 
 func migrated(t *testing.T) driver.Conn {
 	t.Helper()
-	if os.Getenv("DWIARAH_ENGINE") == "skip" {
-		t.Skip("DWIARAH_ENGINE=skip: this test needs ClickHouse")
-	}
-	e, err := engine.Start(t.Context(), engine.Config{DataDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(&clickhouse.Options{Protocol: clickhouse.HTTP, Addr: []string{e.Addr()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(conn.Close(), e.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := tables.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
+	_, conn := clickhousetest.Migrated(t)
 	return conn
 }
 

@@ -17,9 +17,9 @@ import (
 
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/clickhouse"
+	"github.com/dwiarah/dwiarah/schemas/clickhouse/clickhousetest"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
-	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 	"github.com/dwiarah/dwiarah/sink/internal/erase"
 	"github.com/dwiarah/dwiarah/sink/internal/query"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
@@ -38,19 +38,8 @@ type office struct {
 
 func open(t *testing.T, directory *institutions.Directory) *office {
 	t.Helper()
-	if os.Getenv("DWIARAH_ENGINE") == "skip" {
-		t.Skip("DWIARAH_ENGINE=skip: this test needs ClickHouse")
-	}
 	o := &office{T: t, dir: t.TempDir()}
-	e, err := engine.Start(t.Context(), engine.Config{DataDir: o.dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	e := clickhousetest.Start(t, o.dir)
 	o.store = storetest.Open(t, storetest.Config(e.Addr(), storetest.Database(t, e.Addr())).Patient())
 	if _, err := clickhouse.LoadCalendars(t.Context(), o.store.Conn()); err != nil {
 		t.Fatal(err)
@@ -65,6 +54,7 @@ func open(t *testing.T, directory *institutions.Directory) *office {
 			t.Fatal(err)
 		}
 	}
+	var err error
 	o.writer, err = store.NewWriter(o.store, directory, func() {}, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/dwiarah/dwiarah/schemas/clickhouse/clickhousetest"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
@@ -287,7 +288,7 @@ func TestRepeatsInAnyBatchesChangeNoView(t *testing.T) {
 }
 
 func TestKillingTheEngineLosesNothing(t *testing.T) {
-	e := storetest.Start(t)
+	e := clickhousetest.Start(t, t.TempDir())
 	database := storetest.Database(t, e.Addr())
 	s := storetest.Open(t, storetest.Config(e.Addr(), database))
 	w := writer(t, s)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/clickhouse"
+	"github.com/dwiarah/dwiarah/schemas/clickhouse/clickhousetest"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
@@ -51,7 +51,7 @@ func Main(m *testing.M) {
 // Shared returns the address of the process's shared engine.
 func Shared(t testing.TB) string {
 	t.Helper()
-	skip(t)
+	clickhousetest.Skip(t)
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.engine == nil {
@@ -65,29 +65,6 @@ func Shared(t testing.TB) string {
 		shared.dir = dir
 	}
 	return shared.engine.Addr()
-}
-
-func skip(t testing.TB) {
-	t.Helper()
-	if os.Getenv("DWIARAH_ENGINE") == "skip" {
-		t.Skip("DWIARAH_ENGINE=skip: this test needs ClickHouse")
-	}
-}
-
-// Start starts an engine of the test's own, to be killed, and ends it with the test.
-func Start(t testing.TB) *engine.Engine {
-	t.Helper()
-	skip(t)
-	e, err := engine.Start(t.Context(), engine.Config{DataDir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
 }
 
 // Database makes a database with Dwiarah's tables and views, named after the test, and returns its name.
