@@ -30,8 +30,10 @@ type (
 	wait struct{}
 )
 
-func (say) Run(ctx context.Context, a *app) error { return errors.Join(ctx.Err(), errors.New(a.config)) }
-func (f fail) Run() error                         { return errors.New(strings.Join(f.Lines, "\n")) }
+func (say) Run(ctx context.Context, a *app) error {
+	return errors.Join(ctx.Err(), errors.New(a.config))
+}
+func (f fail) Run() error { return errors.New(strings.Join(f.Lines, "\n")) }
 
 func (wait) Run(ctx context.Context) error {
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
