@@ -33,9 +33,10 @@ type Config struct {
 
 // Broker is a running broker.
 type Broker struct {
-	cluster *kfake.Cluster
-	addr    string
-	lock    *os.File // held while the broker owns DataDir; nil in memory
+	cluster  *kfake.Cluster
+	sessions *sessions
+	addr     string
+	lock     *os.File // held while the broker owns DataDir; nil in memory
 }
 
 // Start starts a broker and returns when it serves its topics. With a DataDir every acknowledged record and every committed
@@ -89,6 +90,7 @@ func start(cfg Config) (_ *Broker, err error) {
 	if b.cluster, err = kfake.NewCluster(options...); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
+	b.sessions = watchSessions(b.cluster, b.addr)
 	if len(cfg.Topics) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), topicsTimeout)
 		defer cancel()
@@ -109,6 +111,9 @@ func (b *Broker) Addr() string { return b.addr }
 
 // Close flushes the log and stops the broker. Clients lose their connections.
 func (b *Broker) Close() error {
+	if b.sessions != nil {
+		b.sessions.close()
+	}
 	if b.cluster != nil {
 		b.cluster.Close()
 	}
