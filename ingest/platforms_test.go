@@ -21,8 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dwiarah/dwiarah/ingest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/meta/metatest"
-	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/ingest/internal/telegram/telegramtest"
 	"github.com/dwiarah/dwiarah/ingest/internal/x/xtest"
 	"github.com/dwiarah/dwiarah/ingest/internal/youtube/youtubetest"
@@ -54,7 +54,7 @@ func (l *logged) String() string {
 type worlds struct {
 	*live
 	logs *logged
-	want map[string]sourcetest.Post // by platform and message id
+	want map[string]conversation.Post // by platform and message id
 	// broken, when set, answers in every server's place.
 	broken func(w http.ResponseWriter) bool
 	mu     sync.Mutex
@@ -78,25 +78,25 @@ func secrets() []string {
 
 func newWorlds(t *testing.T) *worlds {
 	t.Helper()
-	ws := &worlds{logs: &logged{}, want: map[string]sourcetest.Post{}}
+	ws := &worlds{logs: &logged{}, want: map[string]conversation.Post{}}
 	ws.live = &live{T: t, conn: start(t), cfg: ingest.DefaultConfig()}
 	platforms := []struct {
 		name, token string
-		serve       func(w *sourcetest.World) http.Handler
+		serve       func(w *conversation.World) http.Handler
 		id          func(id string) string
 		settings    config.Group
 	}{
-		{"x", xtest.Token, func(w *sourcetest.World) http.Handler { return &xtest.Server{World: w, Now: time.Now} }, xtest.ID, config.Group{"usd_per_day": "5"}},
-		{"youtube", youtubetest.Key, func(w *sourcetest.World) http.Handler { return &youtubetest.Server{World: w} }, youtubetest.ID, nil},
-		{"facebook", metatest.Token, func(w *sourcetest.World) http.Handler { return &metatest.Server{World: w, Platform: "facebook"} }, nil,
+		{"x", xtest.Token, func(w *conversation.World) http.Handler { return &xtest.Server{World: w, Now: time.Now} }, xtest.ID, config.Group{"usd_per_day": "5"}},
+		{"youtube", youtubetest.Key, func(w *conversation.World) http.Handler { return &youtubetest.Server{World: w} }, youtubetest.ID, nil},
+		{"facebook", metatest.Token, func(w *conversation.World) http.Handler { return &metatest.Server{World: w, Platform: "facebook"} }, nil,
 			config.Group{"app_secret": "file:" + write(t, "secret", metatest.AppSecret), "verify_token": "file:" + write(t, "verify", metatest.Verify)}},
-		{"instagram", metatest.Token, func(w *sourcetest.World) http.Handler { return &metatest.Server{World: w, Platform: "instagram"} }, nil, nil},
-		{"threads", metatest.Token, func(w *sourcetest.World) http.Handler { return &metatest.Server{World: w, Platform: "threads"} }, nil, nil},
-		{"telegram", telegramtest.Token, func(w *sourcetest.World) http.Handler { return &telegramtest.Server{World: w} }, telegramtest.ID, nil},
+		{"instagram", metatest.Token, func(w *conversation.World) http.Handler { return &metatest.Server{World: w, Platform: "instagram"} }, nil, nil},
+		{"threads", metatest.Token, func(w *conversation.World) http.Handler { return &metatest.Server{World: w, Platform: "threads"} }, nil, nil},
+		{"telegram", telegramtest.Token, func(w *conversation.World) http.Handler { return &telegramtest.Server{World: w} }, telegramtest.ID, nil},
 	}
 	var accounts []string
 	for _, p := range platforms {
-		world := sourcetest.NewWorld()
+		world := conversation.NewWorld()
 		world.Skip(time.Now().Add(-30 * time.Minute)) // too young for a re-read
 		world.Converse(6)
 		server := httptest.NewServer(ws.answer(p.serve(world)))
@@ -362,7 +362,7 @@ func TestTwoHundredAccounts(t *testing.T) {
 	for n := range each {
 		fmt.Fprintf(&file, "  - {id: kota-%d, name: Kota, zone: Asia/Jakarta, purpose: p, legal_basis: l, retention: {text_days: 90, facts_days: 395}, accounts: {", n)
 		for i, platform := range names {
-			world := sourcetest.NewWorld()
+			world := conversation.NewWorld()
 			world.Official = fmt.Sprintf("layanan_%d", n)
 			world.Skip(time.Now().Add(-30 * time.Minute))
 			world.Converse(5)

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/bluesky/blueskytest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon/mastodontest"
-	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 )
 
 // TestManyAccounts runs one process for DWIARAH_ACCOUNTS accounts, half on Mastodon with their pushes open and half on Bluesky, each with 300 messages, and says how
@@ -40,7 +40,7 @@ institutions:
 			m.Write(mastodontest.Status{AuthorID: "11", CreatedAt: recent.Add(time.Duration(i) * time.Minute), Mentions: []string{mastodontest.Me}, Content: "kapan kantor buka?"})
 		}
 		add("mastodon", "layanan_kota", m.URL, mastodontest.Token)
-		world := sourcetest.NewWorld()
+		world := conversation.NewWorld()
 		world.Converse(200)
 		world.Lock()
 		for i := range world.Posts {

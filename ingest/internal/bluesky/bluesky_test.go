@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/bluesky/blueskytest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/schemas"
@@ -57,7 +58,7 @@ func TestContract(t *testing.T) {
 	var mu sync.Mutex
 	servers := map[string]*blueskytest.Server{}
 	sourcetest.Contract{
-		Server: func(w *sourcetest.World) http.Handler {
+		Server: func(w *conversation.World) http.Handler {
 			s := blueskytest.New(w)
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				mu.Lock()
@@ -86,7 +87,7 @@ func TestContract(t *testing.T) {
 
 // TestSession: one session for many polls, refreshed when it expires, opened anew when that is refused.
 func TestSession(t *testing.T) {
-	world := sourcetest.NewWorld()
+	world := conversation.NewWorld()
 	world.Converse(3)
 	server := blueskytest.New(world)
 	front := httptest.NewServer(server)
@@ -131,11 +132,11 @@ func TestSession(t *testing.T) {
 
 // TestACappedWalkGoesOn: a history that is longer than a poll's pages comes in several polls, whole.
 func TestACappedWalkGoesOn(t *testing.T) {
-	world := sourcetest.NewWorld()
+	world := conversation.NewWorld()
 	world.Converse(700)
 	front := httptest.NewServer(blueskytest.New(world))
 	defer front.Close()
-	clock := sourcetest.Start.Add(24 * time.Hour)
+	clock := conversation.Start.Add(24 * time.Hour)
 	env := environment(t, front.URL, blueskytest.Handle, blueskytest.Password, func() time.Time { return clock })
 	env.Config.PageCap = 3
 	seen := map[string]int{}
@@ -167,7 +168,7 @@ func TestACappedWalkGoesOn(t *testing.T) {
 }
 
 func TestPosts(t *testing.T) {
-	at := sourcetest.Start
+	at := conversation.Start
 	author := func(did string) string { return strings.TrimPrefix(did, "did:plc:") }
 	f := func(record string, want schemas.Message, root string) {
 		t.Helper()

@@ -15,6 +15,7 @@ import (
 	"github.com/mmcdole/gofeed"
 	"go.uber.org/goleak"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/ingest/internal/web"
@@ -65,7 +66,7 @@ type bench struct {
 
 func newBench(t *testing.T, role string) *bench {
 	t.Helper()
-	b := &bench{T: t, clock: sourcetest.NewClock(sourcetest.Start.Add(time.Hour))}
+	b := &bench{T: t, clock: sourcetest.NewClock(conversation.Start.Add(time.Hour))}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if b.fault != nil {
 			b.fault(w, r)
@@ -120,7 +121,7 @@ func TestOwnFeed(t *testing.T) {
 	}
 	now := b.clock.Now()
 	want := []*schemas.Message{
-		{Platform: "web", MessageID: "1", Institution: "kota", Account: "kota.example", Kind: "post", AuthorID: "kota.example", CreatedAt: sourcetest.Start, ObservedAt: &now, Text: "Jadwal & loket\nMulai Senin\npukul 8", URL: "https://kota.example/1"},
+		{Platform: "web", MessageID: "1", Institution: "kota", Account: "kota.example", Kind: "post", AuthorID: "kota.example", CreatedAt: conversation.Start, ObservedAt: &now, Text: "Jadwal & loket\nMulai Senin\npukul 8", URL: "https://kota.example/1"},
 		{Platform: "web", MessageID: "2", Institution: "kota", Account: "kota.example", Kind: "post", AuthorID: "kota.example", CreatedAt: now, ObservedAt: &now, Text: "Tanpa tanggal", URL: "https://kota.example/2"},
 	}
 	var got []*schemas.Message
@@ -157,7 +158,7 @@ func TestAFeedOfMentions(t *testing.T) {
 		t.Fatal(err, len(b.items))
 	}
 	m := b.items[0].Message
-	if m.Kind != "mention" || m.AuthorID != "koran.example" || len(m.Mentions) != 1 || m.Text != "Warga keluhkan pemkot" || !m.CreatedAt.Equal(sourcetest.Start) {
+	if m.Kind != "mention" || m.AuthorID != "koran.example" || len(m.Mentions) != 1 || m.Text != "Warga keluhkan pemkot" || !m.CreatedAt.Equal(conversation.Start) {
 		t.Errorf("%+v", m)
 	}
 }
@@ -181,10 +182,10 @@ func TestAFeedThatHasMovedOnIsAGap(t *testing.T) {
 func TestBackfill(t *testing.T) {
 	b := newBench(t, RoleOwn)
 	b.body = rss(entry("1", "a", dated))
-	if err := b.source.Backfill(t.Context(), sourcetest.Start, sourcetest.Start.Add(time.Hour), b.emit); err != nil || len(b.items) != 1 {
+	if err := b.source.Backfill(t.Context(), conversation.Start, conversation.Start.Add(time.Hour), b.emit); err != nil || len(b.items) != 1 {
 		t.Errorf("%d items, %v", len(b.items), err)
 	}
-	if err := b.source.Backfill(t.Context(), sourcetest.Start.Add(-time.Hour), sourcetest.Start.Add(time.Hour), b.emit); source.GapReason(err) != schemas.GapClamp {
+	if err := b.source.Backfill(t.Context(), conversation.Start.Add(-time.Hour), conversation.Start.Add(time.Hour), b.emit); source.GapReason(err) != schemas.GapClamp {
 		t.Errorf("error %v", err)
 	}
 }

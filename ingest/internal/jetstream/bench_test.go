@@ -12,9 +12,9 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/jetstream/jetstreamtest"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
-	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/ingest/internal/web"
 )
 
@@ -45,7 +45,7 @@ func network(n int) [][]byte {
 	id := func() string { return fmt.Sprintf("did:plc:%024x", random.Uint64()) }
 	var frames [][]byte
 	for i := range n {
-		e := jetstreamtest.Event{DID: id(), Time: sourcetest.Start.Add(time.Duration(i) * time.Millisecond), Operation: "create", Key: fmt.Sprint("3k", i)}
+		e := jetstreamtest.Event{DID: id(), Time: conversation.Start.Add(time.Duration(i) * time.Millisecond), Operation: "create", Key: fmt.Sprint("3k", i)}
 		record := map[string]any{
 			"$type": "app.bsky.feed.post", "createdAt": e.Time, "langs": []string{"en"}, "text": strings.Repeat("kata demi kata ", 4+random.IntN(14)),
 			"reply": map[string]any{"root": map[string]string{"uri": "at://" + id() + "/app.bsky.feed.post/3kroot", "cid": "bafyreiabcdefghijklmnopqrstuvwxyz"}, "parent": map[string]string{"uri": "at://" + id() + "/app.bsky.feed.post/3kparent", "cid": "bafyreiabcdefghijklmnopqrstuvwxyz"}},

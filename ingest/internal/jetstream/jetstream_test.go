@@ -18,10 +18,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/bluesky/blueskytest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/jetstream/jetstreamtest"
 	"github.com/dwiarah/dwiarah/ingest/internal/recheck"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
-	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/ingest/internal/web"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bench is a source before a stream and an AppView over one world.
 type bench struct {
 	testing.TB
-	world    *sourcetest.World
+	world    *conversation.World
 	stream   *jetstreamtest.Server
 	view     *blueskytest.Server
 	source   *Source
@@ -59,7 +59,7 @@ institutions:
 
 func newBench(t testing.TB, settings Settings) *bench {
 	t.Helper()
-	b := &bench{TB: t, world: sourcetest.NewWorld(), stream: jetstreamtest.New(), settings: settings}
+	b := &bench{TB: t, world: conversation.NewWorld(), stream: jetstreamtest.New(), settings: settings}
 	b.view = blueskytest.New(b.world)
 	stream, view := httptest.NewServer(b.stream), httptest.NewServer(b.view)
 	t.Cleanup(stream.Close)
@@ -171,8 +171,8 @@ func (b *bench) post(operation, id string, at time.Time) jetstreamtest.Event {
 func noise(n int) []jetstreamtest.Event {
 	var all []jetstreamtest.Event
 	for i := range n {
-		all = append(all, jetstreamtest.Event{DID: fmt.Sprintf("did:plc:orang%d", i), Time: sourcetest.Start, Operation: "create", Key: fmt.Sprint("n", i), Record: map[string]any{
-			"$type": "app.bsky.feed.post", "text": `halo @layanan.kota.example "operation":"delete" did:plc:layanankotabukan`, "createdAt": sourcetest.Start,
+		all = append(all, jetstreamtest.Event{DID: fmt.Sprintf("did:plc:orang%d", i), Time: conversation.Start, Operation: "create", Key: fmt.Sprint("n", i), Record: map[string]any{
+			"$type": "app.bsky.feed.post", "text": `halo @layanan.kota.example "operation":"delete" did:plc:layanankotabukan`, "createdAt": conversation.Start,
 		}})
 	}
 	return all
@@ -390,9 +390,9 @@ func TestReadingAServer(t *testing.T) {
 func FuzzEvents(f *testing.F) {
 	for _, wire := range []string{"v1", "v2"} {
 		f.Add(jetstreamtest.Frame(wire, 1, noise(1)[0]))
-		f.Add(jetstreamtest.Frame(wire, 1, jetstreamtest.Event{DID: "did:plc:a", Time: sourcetest.Start, Operation: "create", Key: "1", Record: map[string]any{"text": "x", "facets": []any{map[string]any{"features": []any{map[string]any{"$type": "app.bsky.richtext.facet#mention", "did": "did:plc:kota"}}}}}}))
-		f.Add(jetstreamtest.Frame(wire, 1, jetstreamtest.Event{DID: "did:plc:a", Time: sourcetest.Start, Operation: "delete", Key: "1"}))
-		f.Add(jetstreamtest.Frame(wire, 1, jetstreamtest.Event{DID: "did:plc:a", Time: sourcetest.Start, Status: "deleted"}))
+		f.Add(jetstreamtest.Frame(wire, 1, jetstreamtest.Event{DID: "did:plc:a", Time: conversation.Start, Operation: "create", Key: "1", Record: map[string]any{"text": "x", "facets": []any{map[string]any{"features": []any{map[string]any{"$type": "app.bsky.richtext.facet#mention", "did": "did:plc:kota"}}}}}}))
+		f.Add(jetstreamtest.Frame(wire, 1, jetstreamtest.Event{DID: "did:plc:a", Time: conversation.Start, Operation: "delete", Key: "1"}))
+		f.Add(jetstreamtest.Frame(wire, 1, jetstreamtest.Event{DID: "did:plc:a", Time: conversation.Start, Status: "deleted"}))
 	}
 	f.Add([]byte(`{"$type":"message","payload":{"$type":"network.bsky.jetstream.subscribeEvents#info","name":"OutdatedCursor"}}`))
 	f.Add([]byte(`{"$type":"error","error":"ConsumerTooSlow"}`))

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon/mastodontest"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
@@ -16,7 +17,7 @@ import (
 )
 
 // serve speaks Mastodon over a world.
-func serve(world *sourcetest.World) http.Handler {
+func serve(world *conversation.World) http.Handler {
 	server := mastodontest.NewUnstarted()
 	account := func(author string) string {
 		if author == world.Official {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/meta/metatest"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
@@ -58,7 +59,7 @@ func quick(t testing.TB, s surface, env source.Environment) *Source {
 
 func contract(s surface) sourcetest.Contract {
 	return sourcetest.Contract{
-		Server: func(w *sourcetest.World) http.Handler {
+		Server: func(w *conversation.World) http.Handler {
 			return &metatest.Server{World: w, Platform: s.platform, Proof: true}
 		},
 		Source: func(t *testing.T, base string, clock *sourcetest.Clock, known sourcetest.Known) source.Source {
@@ -83,7 +84,7 @@ func TestContractOfInstagram(t *testing.T) { contract(instagram()).Run(t) }
 // bench is a source before a server over a world.
 type bench struct {
 	*testing.T
-	world   *sourcetest.World
+	world   *conversation.World
 	server  *metatest.Server
 	clock   *sourcetest.Clock
 	source  *Source
@@ -97,7 +98,7 @@ type bench struct {
 
 func newBench(t *testing.T, s surface) *bench {
 	t.Helper()
-	b := &bench{T: t, world: sourcetest.NewWorld(), clock: sourcetest.NewClock(sourcetest.Start.Add(time.Hour)), seen: map[string]source.Known{}}
+	b := &bench{T: t, world: conversation.NewWorld(), clock: sourcetest.NewClock(conversation.Start.Add(time.Hour)), seen: map[string]source.Known{}}
 	b.server = &metatest.Server{World: b.world, Platform: s.platform}
 	server := httptest.NewServer(b.server)
 	t.Cleanup(server.Close)
@@ -218,7 +219,7 @@ func TestWhatIsNotToBeReadIsAskedForOnce(t *testing.T) {
 }
 
 func TestTheUsageClosesTheBudget(t *testing.T) {
-	now := sourcetest.Start
+	now := conversation.Start
 	f := func(name, value string, known bool, left int64, wait time.Duration) {
 		t.Helper()
 		l, ok := limits(http.Header{name: {value}}, now)
@@ -340,7 +341,7 @@ func TestDeliveriesOfInstagram(t *testing.T) {
 		b.receive(`{"object":"instagram","entry":[{"id":"100","time":1772355600,"changes":[{"field":"` + field + `","value":` + value + `}]}]}`)
 	}
 	send("comments", `{"id":"`+ask+`","text":"lain","media":{"id":"`+post+`"},"from":{"id":"901"}}`)
-	if m := b.items[0].Message; m.Text != "kapan?" || m.Kind != "comment" || m.ParentID != post || m.ParentAuthorID != "100" || !m.CreatedAt.Equal(sourcetest.Start.Add(2*time.Second)) {
+	if m := b.items[0].Message; m.Text != "kapan?" || m.Kind != "comment" || m.ParentID != post || m.ParentAuthorID != "100" || !m.CreatedAt.Equal(conversation.Start.Add(2*time.Second)) {
 		t.Errorf("%+v", m)
 	}
 	send("mentions", `{"media_id":"`+mention+`"}`)
@@ -364,7 +365,7 @@ func TestDeliveriesOfThreads(t *testing.T) {
 		b.receive(`{"app_id":"1","topic":"moderate","target_id":"100","time":1772355600,"subscription_id":"2","has_uid_field":false,"values":{"field":"` + field + `","value":` + value + `}}`)
 	}
 	send("replies", `{"id":"7","username":"warga1","text":"kapan?","timestamp":"2026-03-01T08:00:00+0000","permalink":"https://threads.example/7","root_post":{"id":"5"},"replied_to":{"id":"6"}}`)
-	if m := b.items[0].Message; m.Kind != "reply" || m.ParentID != "6" || m.RootID != "5" || m.AuthorID != "warga1" || !m.CreatedAt.Equal(sourcetest.Start) {
+	if m := b.items[0].Message; m.Kind != "reply" || m.ParentID != "6" || m.RootID != "5" || m.AuthorID != "warga1" || !m.CreatedAt.Equal(conversation.Start) {
 		t.Errorf("%+v", m)
 	}
 	send("mentions", `{"id":"8","username":"warga1","text":"@layanan_kota halo","timestamp":"2026-03-01T08:00:00+0000"}`)
@@ -385,7 +386,7 @@ func TestBackfillReadsARange(t *testing.T) {
 			b.world.Write("layanan_kota", "", "isi")
 		}
 		below := b.world.Write("warga1", old, "di bawah yang lama") // 1011
-		since, until := sourcetest.Start.Add(8*time.Second), sourcetest.Start.Add(12*time.Second)
+		since, until := conversation.Start.Add(8*time.Second), conversation.Start.Add(12*time.Second)
 		if err := b.source.Backfill(t.Context(), since, until, b.emit); err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/ingest/internal/telegram/telegramtest"
@@ -53,7 +54,7 @@ func quick(t testing.TB, base string, now func() time.Time) *Source {
 func TestContract(t *testing.T) {
 	const noReread = "a bot cannot read a message again"
 	sourcetest.Contract{
-		Server: func(w *sourcetest.World) http.Handler { return &telegramtest.Server{World: w} },
+		Server: func(w *conversation.World) http.Handler { return &telegramtest.Server{World: w} },
 		Source: func(t *testing.T, base string, clock *sourcetest.Clock, _ sourcetest.Known) source.Source {
 			return quick(t, base, clock.Now)
 		},
@@ -80,7 +81,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{T: t, server: &telegramtest.Server{World: sourcetest.NewWorld()}, clock: sourcetest.NewClock(sourcetest.Start.Add(time.Hour))}
+	b := &bench{T: t, server: &telegramtest.Server{World: conversation.NewWorld()}, clock: sourcetest.NewClock(conversation.Start.Add(time.Hour))}
 	server := httptest.NewServer(b.server)
 	t.Cleanup(server.Close)
 	b.source = quick(t, server.URL, b.clock.Now)
@@ -192,7 +193,7 @@ func TestADayWithoutAPollIsAGap(t *testing.T) {
 	if err := b.poll(); err != nil || b.spans[0] != "02 10:02 to 02 10:03" {
 		t.Errorf("error %v, complete %v", err, b.spans)
 	}
-	if err := b.source.Backfill(t.Context(), sourcetest.Start, b.clock.Now(), nil); source.GapReason(err) != schemas.GapClamp {
+	if err := b.source.Backfill(t.Context(), conversation.Start, b.clock.Now(), nil); source.GapReason(err) != schemas.GapClamp {
 		t.Errorf("backfill: %v", err)
 	}
 }

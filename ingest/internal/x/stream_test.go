@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/ingest/internal/web"
@@ -141,7 +142,7 @@ func TestAStreamEndsWithTheMoney(t *testing.T) {
 
 // The rules of X for calling again.
 func TestReconnect(t *testing.T) {
-	now := sourcetest.Start
+	now := conversation.Start
 	f := func(err error, times int, want time.Duration) {
 		t.Helper()
 		var r reconnect
@@ -191,7 +192,7 @@ func TestStreamIsChosenBySettings(t *testing.T) {
 func FuzzStreamEvents(f *testing.F) {
 	f.Add([]byte(`{"data":{"id":"2028017393464246273","text":"a","author_id":"1","created_at":"2026-03-01T08:00:00.000Z"},"matching_rules":[{"tag":"dwiarah:layanan_kota"}]}`))
 	f.Add([]byte(`{"errors":[{"title":"a"}]}`))
-	clock := sourcetest.NewClock(sourcetest.Start.Add(24 * time.Hour))
+	clock := sourcetest.NewClock(conversation.Start.Add(24 * time.Hour))
 	env := environment(f, "http://127.0.0.1:1", clock.Now)
 	s, err := newSource(env)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/budget"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/ingest/internal/x/xtest"
@@ -22,7 +23,7 @@ import (
 
 // office is one institution of the simulated week.
 type office struct {
-	world  *sourcetest.World
+	world  *conversation.World
 	source *Source
 	cursor json.RawMessage
 	got    map[string]bool
@@ -36,7 +37,7 @@ type office struct {
 // and what was not read lies in a gap of the reason budget.
 func TestAWeekOfTwentyInstitutions(t *testing.T) {
 	const institutionsN, hours, dayLimit, weekLimit = 20, 7 * 24, 3_000_000, 18_000_000
-	clock := sourcetest.NewClock(sourcetest.Start)
+	clock := sourcetest.NewClock(conversation.Start)
 	bill := xtest.NewBill()
 	purses := budget.NewPurses(t.TempDir(), clock.Now)
 	random := rand.New(rand.NewPCG(20, 7))
@@ -51,7 +52,7 @@ func TestAWeekOfTwentyInstitutions(t *testing.T) {
 	}
 	offices := make([]*office, institutionsN)
 	for n := range offices {
-		o := &office{world: sourcetest.NewWorld(), got: map[string]bool{}, gaps: map[string]int{}, rate: random.IntN(4)}
+		o := &office{world: conversation.NewWorld(), got: map[string]bool{}, gaps: map[string]int{}, rate: random.IntN(4)}
 		o.world.Official = fmt.Sprintf("layanan_%d", n)
 		server := httptest.NewServer(&xtest.Server{World: o.world, Now: clock.Now, Bill: bill})
 		defer server.Close()

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/budget"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/ingest/internal/x/xtest"
@@ -71,7 +72,7 @@ func quick(t testing.TB, env source.Environment) *Source {
 
 func contract() sourcetest.Contract {
 	return sourcetest.Contract{
-		Server: func(w *sourcetest.World) http.Handler { return &xtest.Server{World: w, Now: time.Now} },
+		Server: func(w *conversation.World) http.Handler { return &xtest.Server{World: w, Now: time.Now} },
 		Source: func(t *testing.T, base string, clock *sourcetest.Clock, _ sourcetest.Known) source.Source {
 			return quick(t, environment(t, base, clock.Now))
 		},
@@ -92,7 +93,7 @@ func TestTheSameWorldAnotherWay(t *testing.T) {
 		b.server.Renamed = renamed
 		b.world.Converse(120)
 		b.world.Write("warga1", "1001", strings.Repeat("panjang ", 60))
-		b.world.Edit("1005", "diubah", sourcetest.Start.Add(time.Hour))
+		b.world.Edit("1005", "diubah", conversation.Start.Add(time.Hour))
 		if err := b.poll(); err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +118,7 @@ func TestTheSameWorldAnotherWay(t *testing.T) {
 // bench is a source before a server over a world.
 type bench struct {
 	*testing.T
-	world  *sourcetest.World
+	world  *conversation.World
 	server *xtest.Server
 	http   *httptest.Server
 	clock  *sourcetest.Clock
@@ -134,7 +135,7 @@ type bench struct {
 
 func newBench(t *testing.T, change ...func(*Settings)) *bench {
 	t.Helper()
-	b := &bench{T: t, world: sourcetest.NewWorld(), clock: sourcetest.NewClock(sourcetest.Start.Add(24 * time.Hour))}
+	b := &bench{T: t, world: conversation.NewWorld(), clock: sourcetest.NewClock(conversation.Start.Add(24 * time.Hour))}
 	b.server = &xtest.Server{World: b.world, Now: b.clock.Now, Bill: xtest.NewBill(), Stream: make(chan string)}
 	b.http = httptest.NewServer(b.server)
 	t.Cleanup(b.http.Close)
@@ -215,7 +216,7 @@ func TestPollReadsTheConversation(t *testing.T) {
 	n := func(v int64) *int64 { return &v }
 	now := b.clock.Now()
 	want := &schemas.Message{
-		Platform: "x", MessageID: xtest.ID(ask), Institution: "kota", Account: "layanan_kota", Kind: "reply", AuthorID: "901", CreatedAt: sourcetest.Start.Add(2 * time.Second), ObservedAt: &now,
+		Platform: "x", MessageID: xtest.ID(ask), Institution: "kota", Account: "layanan_kota", Kind: "reply", AuthorID: "901", CreatedAt: conversation.Start.Add(2 * time.Second), ObservedAt: &now,
 		Text: long, Lang: "in", ParentID: xtest.ID(post), ParentAuthorID: "layanan_kota", RootID: xtest.ID(post), Mentions: []string{"layanan_kota"},
 		Likes: n(3), Replies: n(1), Shares: n(2), Views: n(40),
 	}
@@ -308,7 +309,7 @@ func TestRepliesThatDoNotMention(t *testing.T) {
 	if err := json.Unmarshal(b.cursor, &at); err != nil {
 		t.Fatal(err)
 	}
-	at.Swept = sourcetest.Start
+	at.Swept = conversation.Start
 	b.cursor, _ = json.Marshal(at)
 	side := b.world.Write("warga1", post, "antar warga")
 	b.source.settings.Feeds = []string{feedConversations}
@@ -386,7 +387,7 @@ func TestBackfillReadsARange(t *testing.T) {
 	for n := range 150 {
 		b.world.Write("warga1", "", fmt.Sprint("halo ", n))
 	}
-	since, until := sourcetest.Start.Add(10*time.Second), sourcetest.Start.Add(121*time.Second)
+	since, until := conversation.Start.Add(10*time.Second), conversation.Start.Add(121*time.Second)
 	if err := b.source.Backfill(t.Context(), since, until, b.emit); err != nil {
 		t.Fatal(err)
 	}
@@ -463,7 +464,7 @@ func TestAnAnswerWithoutAnAccountIsNoEmptyPage(t *testing.T) {
 		xtest.Answer(w, http.StatusOK, map[string]any{"errors": []any{map[string]any{"title": "Not Found Error"}}})
 	}))
 	defer server.Close()
-	clock := sourcetest.NewClock(sourcetest.Start)
+	clock := sourcetest.NewClock(conversation.Start)
 	s := quick(t, environment(t, server.URL, clock.Now))
 	defer s.Close()
 	err := s.Poll(t.Context(), nil, func(_ context.Context, p source.Page) error {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/budget"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
 	"github.com/dwiarah/dwiarah/ingest/internal/youtube/youtubetest"
@@ -57,7 +58,7 @@ func quick(t testing.TB, env source.Environment) *Source {
 
 func TestContract(t *testing.T) {
 	sourcetest.Contract{
-		Server: func(w *sourcetest.World) http.Handler { return &youtubetest.Server{World: w, Inlined: 0} },
+		Server: func(w *conversation.World) http.Handler { return &youtubetest.Server{World: w, Inlined: 0} },
 		Source: func(t *testing.T, base string, clock *sourcetest.Clock, _ sourcetest.Known) source.Source {
 			return quick(t, environment(t, base+"/youtube/v3", clock.Now))
 		},
@@ -74,7 +75,7 @@ func TestContract(t *testing.T) {
 // bench is a source before a server over a world.
 type bench struct {
 	*testing.T
-	world  *sourcetest.World
+	world  *conversation.World
 	server *youtubetest.Server
 	clock  *sourcetest.Clock
 	source *Source
@@ -86,7 +87,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{T: t, world: sourcetest.NewWorld(), clock: sourcetest.NewClock(sourcetest.Start.Add(time.Hour))}
+	b := &bench{T: t, world: conversation.NewWorld(), clock: sourcetest.NewClock(conversation.Start.Add(time.Hour))}
 	b.server = &youtubetest.Server{World: b.world, VideoID: "video000001", Inlined: 2}
 	server := httptest.NewServer(b.server)
 	t.Cleanup(server.Close)
@@ -128,13 +129,13 @@ func (b *bench) ids() (ids []string) {
 func TestPollReadsTheConversation(t *testing.T) {
 	b := newBench(t)
 	b.server.Videos = []youtubetest.Video{
-		{ID: "video000001", Title: "Jadwal baru", Privacy: "public", Published: sourcetest.Start}, {ID: "video000002", Title: "Rahasia", Privacy: "private", Published: sourcetest.Start},
+		{ID: "video000001", Title: "Jadwal baru", Privacy: "public", Published: conversation.Start}, {ID: "video000002", Title: "Rahasia", Privacy: "private", Published: conversation.Start},
 	}
 	ask := b.world.Write("warga1", "", "kapan buka @layanan_kota?")
 	b.world.Write("warga2", ask, "sama")
 	b.world.Write("warga3", ask, "iya")
 	answer := b.world.Write("layanan_kota", ask, "besok")
-	b.world.Edit(ask, "kapan buka, @layanan_kota", sourcetest.Start.Add(time.Minute))
+	b.world.Edit(ask, "kapan buka, @layanan_kota", conversation.Start.Add(time.Minute))
 	if err := b.poll(); err != nil {
 		t.Fatal(err)
 	}
@@ -142,14 +143,14 @@ func TestPollReadsTheConversation(t *testing.T) {
 		t.Error(d)
 	}
 	n := func(v int64) *int64 { return &v }
-	now, edited := b.clock.Now(), sourcetest.Start.Add(time.Minute)
+	now, edited := b.clock.Now(), conversation.Start.Add(time.Minute)
 	url := func(id string) string { return "https://www.youtube.com/watch?v=video000001&lc=" + youtubetest.ID(id) }
 	want := []*schemas.Message{
-		{Platform: "youtube", MessageID: "video000001", Institution: "kota", Account: "layanan_kota", Kind: "post", AuthorID: "layanan_kota", CreatedAt: sourcetest.Start, ObservedAt: &now,
+		{Platform: "youtube", MessageID: "video000001", Institution: "kota", Account: "layanan_kota", Kind: "post", AuthorID: "layanan_kota", CreatedAt: conversation.Start, ObservedAt: &now,
 			Text: "Jadwal baru\nKeterangan", URL: "https://www.youtube.com/watch?v=video000001"},
-		{Platform: "youtube", MessageID: youtubetest.ID(ask), Institution: "kota", Account: "layanan_kota", Kind: "comment", AuthorID: "UCwarga1", CreatedAt: sourcetest.Start.Add(time.Second), ObservedAt: &now,
+		{Platform: "youtube", MessageID: youtubetest.ID(ask), Institution: "kota", Account: "layanan_kota", Kind: "comment", AuthorID: "UCwarga1", CreatedAt: conversation.Start.Add(time.Second), ObservedAt: &now,
 			EditedAt: &edited, Text: "kapan buka, @layanan_kota", ParentID: "video000001", ParentAuthorID: "layanan_kota", RootID: "video000001", Mentions: []string{"layanan_kota"}, Likes: n(2), Replies: n(3), URL: url(ask)},
-		{Platform: "youtube", MessageID: youtubetest.ID(answer), Institution: "kota", Account: "layanan_kota", Kind: "reply", AuthorID: "layanan_kota", CreatedAt: sourcetest.Start.Add(4 * time.Second), ObservedAt: &now,
+		{Platform: "youtube", MessageID: youtubetest.ID(answer), Institution: "kota", Account: "layanan_kota", Kind: "reply", AuthorID: "layanan_kota", CreatedAt: conversation.Start.Add(4 * time.Second), ObservedAt: &now,
 			Text: "besok", ParentID: youtubetest.ID(ask), ParentAuthorID: "UCwarga1", RootID: "video000001", Likes: n(2), URL: url(answer)},
 	}
 	for i, w := range want {
@@ -277,7 +278,7 @@ func TestBackfillReadsARange(t *testing.T) {
 	b := newBench(t)
 	b.world.Converse(100)
 	var ids []string
-	since, until := sourcetest.Start.Add(10*time.Second), sourcetest.Start.Add(20*time.Second)
+	since, until := conversation.Start.Add(10*time.Second), conversation.Start.Add(20*time.Second)
 	err := b.source.Backfill(t.Context(), since, until, func(_ context.Context, p source.Page) error {
 		for _, i := range p.Items {
 			ids = append(ids, i.Message.MessageID)
@@ -299,7 +300,7 @@ func TestRecheckOfVideos(t *testing.T) {
 	b.server.Videos = []youtubetest.Video{{ID: "v1", Title: "Judul baru", Privacy: "public"}, {ID: "v2", Title: "x", Privacy: "private"}}
 	var known []source.Known
 	for _, id := range []string{"v1", "v2", "v3"} {
-		known = append(known, source.Known{Message: schemas.Message{Platform: "youtube", MessageID: id, Kind: "post", AuthorID: "layanan_kota", CreatedAt: sourcetest.Start}})
+		known = append(known, source.Known{Message: schemas.Message{Platform: "youtube", MessageID: id, Kind: "post", AuthorID: "layanan_kota", CreatedAt: conversation.Start}})
 	}
 	got, err := b.source.Recheck(t.Context(), known)
 	if err != nil || got[0].State != source.Present || *got[0].Item.Message.Views != 900 || got[1].State != source.Hidden || got[2].State != source.Missing {

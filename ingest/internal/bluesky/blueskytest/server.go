@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 )
 
 // Password is the app password that the server takes, and Handle whose it is.
@@ -25,7 +25,7 @@ func DID(author string) string { return "did:plc:" + strings.ReplaceAll(author, 
 
 // Server is the interface over a world.
 type Server struct {
-	World *sourcetest.World
+	World *conversation.World
 
 	mu      sync.Mutex
 	tokens  int // how many sessions there were; the newest one's tokens count
@@ -35,7 +35,7 @@ type Server struct {
 }
 
 // New returns a handler.
-func New(w *sourcetest.World) *Server {
+func New(w *conversation.World) *Server {
 	return &Server{World: w, calls: map[string]int{}, authors: map[string]string{}}
 }
 
@@ -128,7 +128,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at, _ := strconv.Atoi(q.Get("cursor"))
 	limit, _ := strconv.Atoi(q.Get("limit"))
 	limit = cmp.Or(limit, 50)
-	page := func(feed []sourcetest.Post) (out []sourcetest.Post, cursor map[string]any) {
+	page := func(feed []conversation.Post) (out []conversation.Post, cursor map[string]any) {
 		out, next := s.World.Cut(feed, at, limit)
 		cursor = map[string]any{}
 		if next >= 0 {
@@ -173,12 +173,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, out)
 	case "app.bsky.feed.getPosts":
 		posts := []any{}
-		for _, p := range s.World.By(func(p sourcetest.Post) bool { return slices.Contains(q["uris"], s.URI(p.ID)) }) {
+		for _, p := range s.World.By(func(p conversation.Post) bool { return slices.Contains(q["uris"], s.URI(p.ID)) }) {
 			posts = append(posts, s.view(p))
 		}
 		answer(w, http.StatusOK, map[string]any{"posts": posts})
 	case "app.bsky.feed.getPostThread":
-		for _, p := range s.World.By(func(p sourcetest.Post) bool { return s.URI(p.ID) == q.Get("uri") }) {
+		for _, p := range s.World.By(func(p conversation.Post) bool { return s.URI(p.ID) == q.Get("uri") }) {
 			answer(w, http.StatusOK, map[string]any{"thread": s.thread(p)})
 			return
 		}
@@ -201,16 +201,16 @@ func (s *Server) author(actor string) string {
 	return ""
 }
 
-func (s *Server) thread(p sourcetest.Post) map[string]any {
+func (s *Server) thread(p conversation.Post) map[string]any {
 	replies := []any{map[string]any{"$type": "app.bsky.feed.defs#notFoundPost", "uri": "at://did:plc:x/app.bsky.feed.post/x", "notFound": true}}
-	for _, r := range s.World.By(func(r sourcetest.Post) bool { return r.Parent == p.ID }) {
+	for _, r := range s.World.By(func(r conversation.Post) bool { return r.Parent == p.ID }) {
 		replies = append(replies, s.thread(r))
 	}
 	return map[string]any{"$type": "app.bsky.feed.defs#threadViewPost", "post": s.view(p), "replies": replies}
 }
 
 // Record is a post as its author's repository holds it. The caller holds the world's lock, or nobody else does.
-func (s *Server) Record(p sourcetest.Post) map[string]any {
+func (s *Server) Record(p conversation.Post) map[string]any {
 	record := map[string]any{"$type": "app.bsky.feed.post", "text": p.Text, "createdAt": p.Created.Format(time.RFC3339Nano), "langs": []string{"id"}}
 	if p.Parent != "" {
 		record["reply"] = map[string]any{"root": map[string]string{"uri": s.URI(p.Root), "cid": "c"}, "parent": map[string]string{"uri": s.URI(p.Parent), "cid": "c"}}
@@ -224,8 +224,8 @@ func (s *Server) Record(p sourcetest.Post) map[string]any {
 	return record
 }
 
-func (s *Server) view(p sourcetest.Post) map[string]any {
-	replies := len(s.World.By(func(r sourcetest.Post) bool { return r.Parent == p.ID }))
+func (s *Server) view(p conversation.Post) map[string]any {
+	replies := len(s.World.By(func(r conversation.Post) bool { return r.Parent == p.ID }))
 	return map[string]any{
 		"uri": s.URI(p.ID), "cid": "c", "indexedAt": p.Created.Add(time.Second).Format(time.RFC3339Nano), "record": s.Record(p),
 		"author":    map[string]any{"did": DID(p.Author), "handle": p.Author + ".example", "createdAt": "2024-01-01T00:00:00.000Z", "displayName": "Nama Orang"},

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 )
 
 // What the server takes, and whom it belongs to.
@@ -25,7 +25,7 @@ const (
 // Server speaks one of the platforms over a world: a citizen's post that answers none mentions the account, and every answer stands below its root.
 // Its fields are set before it is called, or under the world's lock.
 type Server struct {
-	World    *sourcetest.World
+	World    *conversation.World
 	Platform string // facebook, instagram or threads
 	// Hidden are comments that the account has hidden.
 	Hidden map[string]bool
@@ -43,9 +43,9 @@ func (s *Server) AuthorID(author string) string {
 	return "90" + strings.TrimPrefix(author, "warga")
 }
 
-func (s *Server) node(p sourcetest.Post) map[string]any {
+func (s *Server) node(p conversation.Post) map[string]any {
 	at := p.Created.UTC().Format("2006-01-02T15:04:05-0700")
-	below := len(s.World.By(func(q sourcetest.Post) bool { return q.Root == p.ID }))
+	below := len(s.World.By(func(q conversation.Post) bool { return q.Root == p.ID }))
 	out := map[string]any{"id": p.ID}
 	switch s.Platform {
 	case "facebook":
@@ -67,7 +67,7 @@ func (s *Server) node(p sourcetest.Post) map[string]any {
 			out["parent_id"] = p.Parent
 		}
 		var inside []any
-		for _, q := range s.World.By(func(q sourcetest.Post) bool { return q.Parent == p.ID && p.Parent == p.Root }) {
+		for _, q := range s.World.By(func(q conversation.Post) bool { return q.Parent == p.ID && p.Parent == p.Root }) {
 			inside = append(inside, s.node(q))
 		}
 		if inside != nil {
@@ -108,14 +108,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.Calls[parts[1]]++
-		official := func(p sourcetest.Post) bool { return p.Author == s.World.Official }
+		official := func(p conversation.Post) bool { return p.Author == s.World.Official }
 		switch parts[1] {
 		case "published_posts", "media", "threads":
-			s.page(w, r, s.World.By(func(p sourcetest.Post) bool { return official(p) && p.Root == "" }))
+			s.page(w, r, s.World.By(func(p conversation.Post) bool { return official(p) && p.Root == "" }))
 		case "tagged", "tags", "mentions":
-			s.page(w, r, s.World.By(func(p sourcetest.Post) bool { return !official(p) && p.Root == "" }))
+			s.page(w, r, s.World.By(func(p conversation.Post) bool { return !official(p) && p.Root == "" }))
 		case "replies":
-			s.page(w, r, s.World.By(func(p sourcetest.Post) bool { return official(p) && p.Root != "" }))
+			s.page(w, r, s.World.By(func(p conversation.Post) bool { return official(p) && p.Root != "" }))
 		default:
 			Problem(w, 100, 0)
 		}
@@ -133,7 +133,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.Calls[parts[1]]++
 		nested := s.Platform == "instagram"
-		s.page(w, r, s.World.By(func(q sourcetest.Post) bool { return q.Root == id && (!nested || q.Parent == id) }))
+		s.page(w, r, s.World.By(func(q conversation.Post) bool { return q.Root == id && (!nested || q.Parent == id) }))
 	}
 }
 
@@ -161,7 +161,7 @@ func asked(fields string) (name, id string, ok bool) {
 	return name, id, ok
 }
 
-func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []sourcetest.Post) {
+func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []conversation.Post) {
 	q := r.URL.Query()
 	limit, err := strconv.Atoi(q.Get("limit"))
 	if err != nil || limit < 1 || limit > 100 {

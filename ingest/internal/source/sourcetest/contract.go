@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/web"
 	"github.com/dwiarah/dwiarah/schemas"
@@ -50,7 +51,7 @@ type Known func(messageID string) (source.Known, bool)
 // Contract is what a platform's tests provide; Run holds the source to the table.
 type Contract struct {
 	// Server speaks the platform over the world, faults left out.
-	Server func(w *World) http.Handler
+	Server func(w *conversation.World) http.Handler
 	// Source makes the source of the world's official account before a server at base, with waits so short (web.Client's FirstWait, MaxWait) that a fault's
 	// repeats take milliseconds.
 	Source func(t *testing.T, base string, clock *Clock, known Known) source.Source
@@ -72,7 +73,7 @@ type Contract struct {
 type bench struct {
 	*testing.T
 	c        Contract
-	world    *World
+	world    *conversation.World
 	clock    *Clock
 	base     string
 	source   source.Source
@@ -88,7 +89,7 @@ type bench struct {
 
 func (c Contract) bench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{T: t, c: c, world: NewWorld(), clock: &Clock{at: Start.Add(24 * time.Hour)}, seen: map[string]*schemas.Message{}}
+	b := &bench{T: t, c: c, world: conversation.NewWorld(), clock: &Clock{at: conversation.Start.Add(24 * time.Hour)}, seen: map[string]*schemas.Message{}}
 	inner := c.Server(b.world)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
@@ -186,8 +187,8 @@ func (b *bench) same() {
 	b.Helper()
 	b.world.Lock()
 	defer b.world.Unlock()
-	want := map[string]Post{}
-	for _, p := range b.world.By(func(Post) bool { return true }) {
+	want := map[string]conversation.Post{}
+	for _, p := range b.world.By(func(conversation.Post) bool { return true }) {
 		want[b.c.MessageID(b.base, p.ID)] = p
 	}
 	for id, p := range want {

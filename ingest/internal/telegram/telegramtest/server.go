@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 )
 
 // What the server takes and what it shows.
@@ -20,7 +20,7 @@ const (
 
 // Server speaks the Bot API over a world, whose posts are messages in the group. Its fields are set before it is called.
 type Server struct {
-	World *sourcetest.World
+	World *conversation.World
 	// Extra are updates as they are, after those of the world.
 	Extra []string
 
@@ -31,7 +31,7 @@ type Server struct {
 // ID is the message id of a post of the world.
 func ID(id string) string { return strconv.Itoa(GroupID) + "/" + id }
 
-func (s *Server) message(p sourcetest.Post) map[string]any {
+func (s *Server) message(p conversation.Post) map[string]any {
 	n, _ := strconv.Atoi(p.ID)
 	out := map[string]any{"message_id": n, "date": p.Created.Unix(), "chat": map[string]any{"id": GroupID, "type": "supergroup"}, "text": p.Text}
 	if p.Author == s.World.Official {

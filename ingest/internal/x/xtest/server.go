@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 )
 
 // Token is the one that the server takes.
@@ -59,7 +59,7 @@ func (b *Bill) charge(now time.Time, kind, id string, price int64) {
 
 // Server speaks X over one world. Its fields are set before it is called, or under the world's lock.
 type Server struct {
-	World *sourcetest.World
+	World *conversation.World
 	Now   func() time.Time
 	Bill  *Bill // nil for none; servers of several worlds may share one
 	// Renamed uses the newer spelling: referenced_posts and so on.
@@ -87,7 +87,7 @@ func ID(id string) string {
 	if err != nil {
 		return id
 	}
-	return snowflake(sourcetest.Start.Add(time.Duration(n-1000)*time.Second), n)
+	return snowflake(conversation.Start.Add(time.Duration(n-1000)*time.Second), n)
 }
 
 func snowflake(at time.Time, n int64) string {
@@ -95,7 +95,7 @@ func snowflake(at time.Time, n int64) string {
 }
 
 // find returns the post that X knows by that id, or nil: its last bits are those of the id in the world. The caller holds the world's lock.
-func (s *Server) find(id string) *sourcetest.Post {
+func (s *Server) find(id string) *conversation.Post {
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
 		return nil
@@ -116,7 +116,7 @@ func (s *Server) charge(kind, id string, price int64) {
 	s.Bill.charge(s.Now(), kind, s.World.Official+" "+id, price)
 }
 
-func (s *Server) versions(p sourcetest.Post) []string {
+func (s *Server) versions(p conversation.Post) []string {
 	ids := []string{ID(p.ID)}
 	if p.Edited != nil {
 		n, _ := strconv.ParseInt(p.ID, 10, 64)
@@ -140,7 +140,7 @@ func (s *Server) user(author string) map[string]any {
 	}
 }
 
-func (s *Server) post(p sourcetest.Post, id string) map[string]any {
+func (s *Server) post(p conversation.Post, id string) map[string]any {
 	history := s.versions(p)
 	at := p.Created
 	if id != history[0] {
@@ -182,7 +182,7 @@ func (s *Server) post(p sourcetest.Post, id string) map[string]any {
 }
 
 // Event is one event of the stream that matches the account's rule.
-func (s *Server) Event(p sourcetest.Post, tag string) string {
+func (s *Server) Event(p conversation.Post, tag string) string {
 	s.World.Lock()
 	defer s.World.Unlock()
 	s.charge("post", ID(p.ID), PostPrice)
@@ -227,9 +227,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.charge("user", OfficialID, UserPrice)
 		Answer(w, http.StatusOK, map[string]any{"data": s.user(s.World.Official)})
 	case len(parts) == 4 && parts[2] == OfficialID && parts[3] == "tweets":
-		s.page(w, r, "pagination_token", 5, func(p sourcetest.Post) bool { return p.Author == s.World.Official })
+		s.page(w, r, "pagination_token", 5, func(p conversation.Post) bool { return p.Author == s.World.Official })
 	case len(parts) == 4 && parts[2] == OfficialID && parts[3] == "mentions":
-		s.page(w, r, "pagination_token", 5, func(p sourcetest.Post) bool { return p.Author != s.World.Official })
+		s.page(w, r, "pagination_token", 5, func(p conversation.Post) bool { return p.Author != s.World.Official })
 	case parts[1] == "users":
 		Answer(w, http.StatusOK, map[string]any{"errors": []any{map[string]any{"title": "Not Found Error", "type": "https://api.twitter.com/2/problems/resource-not-found"}}})
 	default:
@@ -238,9 +238,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // matches reads a query of terms joined by OR.
-func (s *Server) matches(query string) func(sourcetest.Post) bool {
+func (s *Server) matches(query string) func(conversation.Post) bool {
 	terms := strings.Split(query, " OR ")
-	return func(p sourcetest.Post) bool {
+	return func(p conversation.Post) bool {
 		conversation := p.ID
 		if p.Root != "" {
 			conversation = p.Root
@@ -266,7 +266,7 @@ func (s *Server) matches(query string) func(sourcetest.Post) bool {
 	}
 }
 
-func (s *Server) page(w http.ResponseWriter, r *http.Request, tokenName string, least int, keep func(sourcetest.Post) bool) {
+func (s *Server) page(w http.ResponseWriter, r *http.Request, tokenName string, least int, keep func(conversation.Post) bool) {
 	q := r.URL.Query()
 	limit, err := strconv.Atoi(q.Get("max_results"))
 	if err != nil || limit < least || limit > 100 {
@@ -275,7 +275,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, tokenName string, 
 	}
 	s.World.Lock()
 	defer s.World.Unlock()
-	feed := s.World.By(func(p sourcetest.Post) bool {
+	feed := s.World.By(func(p conversation.Post) bool {
 		ids := s.versions(p)
 		id := ids[len(ids)-1]
 		return keep(p) && (q.Get("since_id") == "" || less(q.Get("since_id"), id)) && (q.Get("until_id") == "" || less(id, q.Get("until_id")))

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dwiarah/dwiarah/ingest/internal/source/sourcetest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 )
 
 // Key is the one that the server takes.
@@ -27,7 +27,7 @@ type Video struct {
 // Server speaks YouTube over a world: a post that answers none is a comment, every answer a reply below it. Its fields are set before it is called, or under
 // the world's lock.
 type Server struct {
-	World  *sourcetest.World
+	World  *conversation.World
 	Videos []Video
 	// VideoID is the video that the comments stand below; empty for comments on the channel itself.
 	VideoID string
@@ -58,7 +58,7 @@ func (s *Server) AuthorID(author string) string {
 	return "UC" + author
 }
 
-func (s *Server) comment(p sourcetest.Post) map[string]any {
+func (s *Server) comment(p conversation.Post) map[string]any {
 	updated := p.Created
 	if p.Edited != nil {
 		updated = *p.Edited
@@ -73,11 +73,11 @@ func (s *Server) comment(p sourcetest.Post) map[string]any {
 	return map[string]any{"kind": "youtube#comment", "id": ID(p.ID), "snippet": snippet}
 }
 
-func (s *Server) replies(root string) []sourcetest.Post {
-	return s.World.By(func(p sourcetest.Post) bool { return p.Root == root })
+func (s *Server) replies(root string) []conversation.Post {
+	return s.World.By(func(p conversation.Post) bool { return p.Root == root })
 }
 
-func (s *Server) thread(p sourcetest.Post) map[string]any {
+func (s *Server) thread(p conversation.Post) map[string]any {
 	replies := s.replies(p.ID)
 	snippet := map[string]any{"channelId": ChannelID, "topLevelComment": s.comment(p), "totalReplyCount": len(replies), "isPublic": true, "canReply": true}
 	if s.VideoID != "" {
@@ -156,7 +156,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, map[string]any{"items": items})
 	case path == "commentThreads":
-		s.page(w, r, s.World.By(func(p sourcetest.Post) bool { return p.Root == "" }), s.thread)
+		s.page(w, r, s.World.By(func(p conversation.Post) bool { return p.Root == "" }), s.thread)
 	case path == "comments" && q.Has("parentId"):
 		s.page(w, r, s.replies(worldID(q.Get("parentId"))), s.comment)
 	case path == "comments":
@@ -172,7 +172,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) visible(id string) *sourcetest.Post {
+func (s *Server) visible(id string) *conversation.Post {
 	p := s.World.Find(id)
 	if p == nil || s.World.Protected[p.Author] || s.World.Gone[p.Author] {
 		return nil
@@ -180,7 +180,7 @@ func (s *Server) visible(id string) *sourcetest.Post {
 	return p
 }
 
-func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []sourcetest.Post, show func(sourcetest.Post) map[string]any) {
+func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []conversation.Post, show func(conversation.Post) map[string]any) {
 	q := r.URL.Query()
 	limit, err := strconv.Atoi(q.Get("maxResults"))
 	if err != nil || limit < 1 || limit > 100 {

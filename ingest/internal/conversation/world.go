@@ -1,4 +1,5 @@
-package sourcetest
+// Package conversation is what is said around an official account, in no platform's form: servers that stand for platforms speak it in theirs.
+package conversation
 
 import (
 	"cmp"
