@@ -108,6 +108,16 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// A stretch that begins after the period covers nothing of it, though its connector is expected.
+func TestCoverageAfterThePeriod(t *testing.T) {
+	var s script
+	s.covered("x", 0, 20)
+	s.covered("x", 50, 60)
+	if q := s.read().Quality(at(0), at(40)); q.Connectors != 1 || q.Coverage == nil || *q.Coverage != 0.5 || *q.CoverageWorst != 0.5 {
+		t.Errorf("%d connectors, coverage %v, worst %v", q.Connectors, *q.Coverage, *q.CoverageWorst)
+	}
+}
+
 func TestNowObs(t *testing.T) {
 	var s script
 	s.asks("m1", 0, "ani")

@@ -161,7 +161,7 @@ func (r *Reading) coveredMs(connector string, from, to time.Time) float64 {
 	type stretch struct{ since, until int64 }
 	var stretches []stretch
 	for _, c := range r.coverage {
-		if c.Connector == connector && c.Status == schemas.CoverageComplete {
+		if c.Connector == connector && c.Status == schemas.CoverageComplete && c.SinceMs < to.UnixMilli() {
 			stretches = append(stretches, stretch{max(c.SinceMs, from.UnixMilli()), min(c.UntilMs, to.UnixMilli())})
 		}
 	}
