@@ -105,10 +105,6 @@ SEED    ?= 1
 FAULTS  ?= all
 SECONDS ?= 60
 
-.PHONY: test-chaos
-test-chaos: engine ## a few seconds of every fault and of every crash point, and the negative control
-	@cd deploy/standalone && DWIARAH_CHAOS=1 go test -count=1 -timeout 20m -v ./internal/chaos
-
 .PHONY: chaos
 chaos: engine ## run the pipeline under faults: make chaos SEED=7 FAULTS=F1,F4 SECONDS=600; ends with one line of verdict
 	@cd deploy/standalone && go run ./chaos --seed $(SEED) --faults $(FAULTS) --seconds $(SECONDS) $(ARGS)

@@ -29,19 +29,9 @@ func TestCrashPoints(t *testing.T) {
 	short(t, Config{Seed: 188, Faults: points, For: 6 * time.Second, Every: 700 * time.Millisecond, Rate: 300})
 }
 
-// wanted skips where nobody asked for faults. make test-chaos asks: on the embedded broker a stage has been seen to stand still after a kill until the drain's patience
-// ended, once in some runs, and what holds a change back has to be the same for everybody.
-func wanted(t *testing.T) {
-	t.Helper()
-	if os.Getenv("DWIARAH_CHAOS") == "" {
-		t.Skip("DWIARAH_CHAOS is not set: make test-chaos runs the pipeline under faults")
-	}
-	t.Parallel() // most of a run is waiting for sessions of the dead to run out
-}
-
 func short(t *testing.T, cfg Config) {
 	t.Helper()
-	wanted(t)
+	t.Parallel() // most of a run is waiting for sessions of the dead to run out
 	cfg.Dir, cfg.Verbose = t.TempDir(), func(s string) { t.Log(s) }
 	v, err := Run(t.Context(), cfg)
 	if err != nil {
@@ -56,7 +46,7 @@ func short(t *testing.T, cfg Config) {
 // TestProtectionRemoved is the negative control: with a consumer that commits before its handler has made the batch durable, the same schedule loses messages, and
 // the verdict has to say so.
 func TestProtectionRemoved(t *testing.T) {
-	wanted(t)
+	t.Parallel()
 	const protected = `	err := g.c.handler(work, batch)
 `
 	file, err := filepath.Abs("../../../../schemas/kit/kafka/generation.go")
