@@ -78,6 +78,8 @@ type life struct {
 	begun, until time.Time
 	// seen is when it last became more complete, noted when a gap was last written.
 	seen, noted time.Time
+	// streaming: the source's push is followed.
+	streaming bool
 }
 
 type metrics struct {

@@ -122,8 +122,10 @@ func (b *bench) poller(addr string) (*poll.Poller, poll.Feed) {
 	if b.feed != nil {
 		feed = *b.feed
 	}
-	if feed.Schedule, err = poll.ParseSchedule("@every 1m"); err != nil {
-		b.Fatal(err)
+	if feed.Schedule == nil {
+		if feed.Schedule, err = poll.ParseSchedule("@every 1m"); err != nil {
+			b.Fatal(err)
+		}
 	}
 	return poll.New(poll.Config{
 		Feeds: []poll.Feed{feed}, Converter: identity.New(ring, b.dirs), Producer: producer, StateDir: b.dir, Log: log,
@@ -396,6 +398,55 @@ func TestAStreamFallsBackToPolling(t *testing.T) {
 	}
 	if pos := b.position(); pos.Cursor == nil || pos.Until.IsZero() {
 		t.Errorf("position %+v", pos)
+	}
+}
+
+// calm is a platform that pushes and has nothing to push.
+type calm struct {
+	*counter
+	connected chan struct{}
+}
+
+func (c calm) Stream(ctx context.Context, _ json.RawMessage, emit source.Emit) error {
+	if err := emit(ctx, source.Page{CompleteSince: c.now.Add(-time.Hour), CompleteUntil: c.now}); err != nil {
+		return err
+	}
+	close(c.connected)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestAStreamHasAMinute: what a stream has to say within a minute is not missed after the few seconds of a short schedule, and after a minute and a half it is.
+func TestAStreamHasAMinute(t *testing.T) {
+	b := newBench(t)
+	k := b.start()
+	schedule, err := poll.ParseSchedule("@every 2s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := calm{b.source, make(chan struct{})}
+	b.feed = &poll.Feed{Source: s, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web", Schedule: schedule}
+	p, _ := b.poller(k.Addr())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	<-s.connected
+	before := len(b.ledger(k.Addr()))
+	for _, c := range []struct {
+		after time.Duration
+		gaps  int
+	}{{50 * time.Second, 0}, {50 * time.Second, 1}} {
+		b.source.move(c.after)
+		if err := p.Watch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(b.ledger(k.Addr())) - before; got != c.gaps {
+			t.Errorf("%d gaps, want %d", got, c.gaps)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -54,7 +54,7 @@ func (p *Poller) stream(ctx context.Context, f Feed, s source.Streamer) error {
 	}
 	t := &turn{Poller: p, feed: f, pos: pos, positioned: true, streaming: true}
 	err = s.Stream(ctx, pos.Cursor, func(ctx context.Context, page source.Page) error {
-		p.metrics.streaming.WithLabelValues(connector).Set(1)
+		p.streams(connector, true)
 		if err := t.emit(ctx, page); err != nil {
 			return err
 		}
@@ -63,11 +63,24 @@ func (p *Poller) stream(ctx context.Context, f Feed, s source.Streamer) error {
 		}
 		return nil
 	})
-	p.metrics.streaming.WithLabelValues(connector).Set(0)
+	p.streams(connector, false)
 	result := "broken"
 	if ctx.Err() != nil {
 		result = "stopped"
 	}
 	p.metrics.streams.WithLabelValues(connector, result).Inc()
 	return t.end(ctx, err)
+}
+
+// streams notes whether the connector's push is followed.
+func (p *Poller) streams(connector string, yes bool) {
+	value := 0.0
+	if yes {
+		value = 1
+	}
+	p.metrics.streaming.WithLabelValues(connector).Set(value)
+	l := p.lives[connector]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.streaming = yes
 }

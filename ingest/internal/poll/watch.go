@@ -14,6 +14,9 @@ import (
 // watchEvery is how often the sources are looked at.
 const watchEvery = 5 * time.Second
 
+// streamLife is how often a stream says at least that it is complete (source.Streamer), whatever the schedule of its polls.
+const streamLife = time.Minute
+
 // watch looks at all sources until ctx ends.
 func (p *Poller) watch(ctx context.Context) error {
 	ticker := time.NewTicker(watchEvery)
@@ -41,6 +44,9 @@ func (p *Poller) Watch(ctx context.Context) error {
 		next := f.Schedule.Next(now)
 		period := f.Schedule.Next(next).Sub(next)
 		l.mu.Lock()
+		if l.streaming {
+			period = max(period, streamLife)
+		}
 		since := l.until
 		overdue := !l.begun.IsZero() && now.Sub(l.seen) > period+max(period/2, p.cfg.Jitter) && now.Sub(l.noted) > period
 		l.mu.Unlock()
