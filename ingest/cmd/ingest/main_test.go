@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/dwiarah/dwiarah/ingest/internal/mastodon/mastodontest"
 	"github.com/dwiarah/dwiarah/ingest/internal/topic"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
@@ -314,68 +313,6 @@ func TestRefusals(t *testing.T) {
 	f([]string{`source: "x"; allowed: one of mastodon:kota_a@kota.example:kota.example`}, "--config", w.path("baik.yaml"), "backfill", "--source", "x", "--since", "2026-03-01T00:00:00Z")
 	if out := w.must("mappings"); !strings.Contains(out, "twcs") || !strings.Contains(out, "mentions") {
 		t.Errorf("mappings: %s", out)
-	}
-}
-
-func TestRunKilledAnywhereLosesNothing(t *testing.T) {
-	for _, point := range []string{"ingest.poll.after_ack:2", "ingest.poll.after_position:2"} {
-		t.Run(point, func(t *testing.T) {
-			w := newWorld(t)
-			w.must("keys", "init", "--out", w.path("identity.keys"))
-			server := mastodontest.New()
-			defer server.Close()
-			server.Accounts[mastodontest.Me] = "kota_a"
-			want := map[string]bool{}
-			host := strings.TrimPrefix(server.URL, "http://")
-			for n := range 200 {
-				id := server.Write(mastodontest.Status{AuthorID: "11", CreatedAt: time.Date(2026, 3, 1, 8, n%60, 0, 0, time.UTC), Mentions: []string{mastodontest.Me}, Content: "halo"})
-				want["kota-a/"+host+"/"+id] = true
-			}
-			text, err := os.ReadFile(w.path("institutions.yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.write("institutions.yaml", strings.ReplaceAll(string(text), "kota_a@kota.example", "kota_a"))
-			text, err = os.ReadFile(w.path("ingest.yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.write("ingest.yaml", string(text)+fmt.Sprintf("sources:\n  - {platform: mastodon, account: kota_a, base_url: %s, allow_private: true, schedule: \"@every 1s\", token: \"file:%s\", settings: {streaming: \"off\"}}\n",
-				server.URL, w.write("token", mastodontest.Token)))
-
-			out, err := w.child(point, "--config", w.path("ingest.yaml"), "run").CombinedOutput()
-			var exit *exec.ExitError
-			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-				t.Fatalf("it was not killed at %s: %v\n%s", point, err, out)
-			}
-			second := w.child("", "--config", w.path("ingest.yaml"), "run")
-			var log bytes.Buffer
-			second.Stderr = &log
-			if err := second.Start(); err != nil {
-				t.Fatal(err)
-			}
-			for tries := 0; !strings.Contains(w.must("--config", w.path("ingest.yaml"), "sources"), "  complete  "); tries++ {
-				if tries > 2000 {
-					t.Fatal("the source is not complete")
-				}
-				time.Sleep(50 * time.Millisecond)
-			}
-			if err := second.Process.Signal(syscall.SIGTERM); err != nil {
-				t.Fatal(err)
-			}
-			if err := second.Wait(); err != nil {
-				t.Errorf("after SIGTERM: %v\n%s", err, log.String())
-			}
-			messages, _ := w.messages()
-			for id := range want {
-				if messages[id] == "" {
-					t.Errorf("%s is lost", id)
-				}
-			}
-			if len(messages) != len(want) {
-				t.Errorf("%d messages, want %d", len(messages), len(want))
-			}
-		})
 	}
 }
 

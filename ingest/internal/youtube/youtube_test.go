@@ -63,12 +63,9 @@ func TestContract(t *testing.T) {
 			return quick(t, environment(t, base+"/youtube/v3", clock.Now))
 		},
 		MessageID: func(_, id string) string { return youtubetest.ID(id) },
-		Limited: func(w http.ResponseWriter, reset time.Time) {
-			w.Header().Set("Retry-After", reset.UTC().Format(http.TimeFormat))
-			youtubetest.Problem(w, http.StatusTooManyRequests, "rateLimitExceeded", "too many")
-		},
-		Threads: 110,
-		Secrets: []string{youtubetest.Key},
+		Limited:   youtubetest.Limited,
+		Threads:   110,
+		Secrets:   []string{youtubetest.Key},
 	}.Run(t)
 }
 

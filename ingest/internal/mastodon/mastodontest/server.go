@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 )
 
 // Token is the one that the server takes.
@@ -54,6 +57,7 @@ type Server struct {
 	// Sockets and Events say which ways of streaming the server has; New sets both.
 	Sockets, Events bool
 
+	world         *conversation.World // nil for a server whose statuses are written to it
 	statuses      map[string]*Status
 	history       map[string][]map[string]any
 	notifications []notification
@@ -80,18 +84,61 @@ func NewUnstarted() *Server {
 	}
 }
 
-// Replace makes these all the statuses that there are; a mention's notification has the status's id.
-func (s *Server) Replace(all []Status) {
+// Over starts no server: it returns one that speaks the world whenever it is asked. The status and its notification have the post's id.
+func Over(w *conversation.World) *Server {
+	s := NewUnstarted()
+	s.Accounts[Me] = w.Official
+	s.world = w
+	return s
+}
+
+// Mirror makes the world's posts all the statuses that there are, and pushes what has changed since.
+func (s *Server) Mirror() {
+	w := s.world
+	w.Lock()
+	defer w.Unlock()
 	s.Lock()
 	defer s.Unlock()
+	before := s.statuses
 	s.statuses, s.notifications = map[string]*Status{}, nil
-	for _, st := range all {
-		st.Visibility = cmp.Or(st.Visibility, "public")
-		s.statuses[st.ID] = &st
-		if slices.Contains(st.Mentions, Me) && st.AuthorID != Me {
-			s.notifications = append(s.notifications, notification{id: st.ID, status: st.ID})
+	for _, p := range w.Posts {
+		if w.Gone[p.Author] {
+			continue
+		}
+		st := &Status{ID: p.ID, AuthorID: s.authorID(p.Author), ReplyTo: p.Parent, CreatedAt: p.Created, EditedAt: p.Edited, Content: "<p>" + html.EscapeString(p.Text) + "</p>", Visibility: "public"}
+		if w.Protected[p.Author] {
+			st.Visibility = "private"
+		}
+		s.statuses[p.ID] = st
+		mention := notification{id: p.ID, status: p.ID}
+		if st.AuthorID != Me {
+			st.Mentions = []string{Me}
+			s.notifications = append(s.notifications, mention)
+		}
+		switch old := before[p.ID]; {
+		case old == nil && st.AuthorID == Me:
+			s.push("update", s.status(p.ID))
+		case old == nil:
+			s.push("notification", s.notification(mention))
+		case old.Content != st.Content:
+			s.push("status.update", s.status(p.ID))
 		}
 	}
+	for id := range before {
+		if s.statuses[id] == nil {
+			s.push("delete", id)
+		}
+	}
+}
+
+// authorID is the account of an author of the world.
+func (s *Server) authorID(author string) string {
+	if author == s.world.Official {
+		return Me
+	}
+	id := "1" + strings.TrimPrefix(author, "warga")
+	s.Accounts[id] = author
+	return id
 }
 
 // Write adds a status and, where it mentions the account, the notification; it returns the id.
@@ -240,6 +287,12 @@ func (s *Server) Delete(id string) {
 
 // Serve answers a call.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request) {
+	if s.world != nil {
+		s.Lock()
+		s.URL = "http://" + r.Host
+		s.Unlock()
+		s.Mirror()
+	}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	id := ""
 	if len(parts) > 3 && parts[3] != "verify_credentials" {
@@ -427,6 +480,14 @@ func (s *Server) context(id string) map[string]any {
 	}
 	below(id)
 	return map[string]any{"ancestors": list(ancestors), "descendants": list(descendants)}
+}
+
+// Limited answers 429 as Mastodon does: calls are taken again at reset.
+func Limited(w http.ResponseWriter, reset time.Time) {
+	w.Header().Set("X-RateLimit-Limit", "300")
+	w.Header().Set("X-RateLimit-Remaining", "0")
+	w.Header().Set("X-RateLimit-Reset", reset.UTC().Format("2006-01-02T15:04:05.000000Z"))
+	Answer(w, http.StatusTooManyRequests, map[string]string{"error": "Too many requests"})
 }
 
 func notFound(w http.ResponseWriter) {

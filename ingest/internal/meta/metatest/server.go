@@ -112,8 +112,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		switch parts[1] {
 		case "published_posts", "media", "threads":
 			s.page(w, r, s.World.By(func(p conversation.Post) bool { return official(p) && p.Root == "" }))
-		case "tagged", "tags", "mentions":
+		case "tagged", "tags":
 			s.page(w, r, s.World.By(func(p conversation.Post) bool { return !official(p) && p.Root == "" }))
+		case "mentions": // an answer to the account mentions it
+			s.page(w, r, s.World.By(func(p conversation.Post) bool {
+				above := s.World.Find(p.Parent)
+				return !official(p) && (p.Root == "" || above != nil && official(*above))
+			}))
 		case "replies":
 			s.page(w, r, s.World.By(func(p conversation.Post) bool { return official(p) && p.Root != "" }))
 		default:

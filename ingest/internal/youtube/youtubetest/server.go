@@ -206,6 +206,12 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []conversatio
 	answer(w, out)
 }
 
+// Limited answers 429 as Google's interfaces do: calls are taken again at reset.
+func Limited(w http.ResponseWriter, reset time.Time) {
+	w.Header().Set("Retry-After", reset.UTC().Format(http.TimeFormat))
+	Problem(w, http.StatusTooManyRequests, "rateLimitExceeded", "too many")
+}
+
 // Problem answers with an error as Google writes one.
 func Problem(w http.ResponseWriter, code int, reason, message string) {
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
