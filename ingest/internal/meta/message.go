@@ -48,19 +48,27 @@ func (p *poll) item(n *node, raw json.RawMessage, as role, post string) source.I
 		m.Kind, m.AuthorID = schemas.KindPost, official
 	case roleMention:
 		m.Kind, m.Mentions = schemas.KindMention, []string{official}
-	case roleBelow:
-		p.place(m, n, post)
-		own := p.cursor.Followed[post]
-		switch known, ok := p.parent(m.ParentID); {
-		case p.authors[m.ParentID] != "":
-			m.ParentAuthorID = p.authors[m.ParentID]
-		case m.ParentID == post && own != nil && !own.Mention:
-			m.ParentAuthorID = official
-		case ok:
-			m.ParentAuthorID = known.Message.AuthorID
+		if n.RepliedTo != nil { // Threads lists an answer that mentions the account, too
+			p.answer(m, n, n.RootPost.id())
 		}
+	case roleBelow:
+		p.answer(m, n, post)
 	}
 	return valid(m, p.now, raw)
+}
+
+// answer makes m what stands below a post.
+func (p *poll) answer(m *schemas.Message, n *node, post string) {
+	p.place(m, n, post)
+	own := p.cursor.Followed[post]
+	switch known, ok := p.parent(m.ParentID); {
+	case p.authors[m.ParentID] != "":
+		m.ParentAuthorID = p.authors[m.ParentID]
+	case m.ParentID == post && own != nil && !own.Mention:
+		m.ParentAuthorID = p.env.Account.Account.AuthorID()
+	case ok:
+		m.ParentAuthorID = known.Message.AuthorID
+	}
 }
 
 // place says what a node answers: another one of the same thread, or the post.
