@@ -33,8 +33,10 @@ type listen struct {
 	ClickHouse string `name:"clickhouse" help:"Address of ClickHouse's HTTP interface." default:"127.0.0.1:8123" placeholder:"HOST:PORT"`
 	Kafka      string `help:"Address of the Kafka broker." default:"127.0.0.1:9092" placeholder:"HOST:PORT"`
 	Page       string `help:"Address of the page." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	LogLevel   string `help:"debug, info, warn or error." default:"warn" enum:"debug,info,warn,error"`
+	LogLevel   string `help:"debug, info, warn or error." default:"${log_level}" enum:"debug,info,warn,error"`
 }
+
+const defaultLogLevel = "warn"
 
 type upCommand struct {
 	listen       `embed:""`
@@ -51,6 +53,7 @@ type demoCommand struct {
 	listen `embed:""`
 	Data   string `help:"Folder for the demonstration; made where it is missing." default:".build/demo" type:"path"`
 	Exit   bool   `help:"End after the report instead of serving the page."`
+	Live   bool   `help:"The live path instead: simulated platforms, polled and pushed, on which people write, edit and delete meanwhile; with --exit until all of it has arrived."`
 }
 
 type sampleCommand struct {
@@ -61,7 +64,7 @@ type sampleCommand struct {
 func main() {
 	engine.RunIfChild()
 	var cli commands
-	k := kong.Parse(&cli, kong.Name("dwiarah"), kong.UsageOnError(), kong.Vars{"version": version()},
+	k := kong.Parse(&cli, kong.Name("dwiarah"), kong.UsageOnError(), kong.Vars{"version": version(), "log_level": defaultLogLevel},
 		kong.Description("Dwiarah measures whether an institution listens back: who got an answer, how long people waited, what hurts its name."))
 	if k.Command() == "sample" {
 		k.FatalIfErrorf(cli.Sample.run())
@@ -83,7 +86,10 @@ func main() {
 		if k.Command() == "status" {
 			return cli.Status.run(ctx, os.Stdout)
 		}
-		if k.Command() == "demo" {
+		switch {
+		case k.Command() == "demo" && cli.Demo.Live:
+			return cli.Demo.live(ctx, tel.Log, liveShow())
+		case k.Command() == "demo":
 			return cli.Demo.run(ctx, tel.Log)
 		}
 		return cli.Up.run(ctx, tel.Log)

@@ -95,14 +95,19 @@ func (f *Field) say(t *thread, at time.Time) line {
 	return l
 }
 
-// hold holds n whole threads in the two hours before now.
+// hold holds n whole threads in the two hours before now, some beside one another, so that answers take a while.
 func (f *Field) hold(n int, now time.Time) {
-	const span = 2 * time.Hour
+	const span, until = 2 * time.Hour, 5 * time.Minute
+	lines := 0
 	for i := range n {
-		at := now.Add(-span + time.Duration(i)*(span-10*time.Minute)/time.Duration(n))
-		for t := f.begin(); len(t.ids) < len(t.lines); {
-			f.say(t, at)
+		lines += len(f.script.threads[(f.script.citizen+i+1)%len(f.script.threads)])
+	}
+	for said := range lines {
+		if len(f.script.open) < talks && n > 0 {
+			f.begin()
+			n--
 		}
+		f.say(f.script.open[f.random.IntN(len(f.script.open))], now.Add(-span+time.Duration(said)*(span-until)/time.Duration(lines)))
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
 	"github.com/dwiarah/dwiarah/schemas/kit/broker"
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
@@ -47,6 +48,8 @@ type Config struct {
 	Archives []string
 	Mapping  string
 	Until    time.Time
+	// Sources are live sources, polled or followed as ingest does.
+	Sources []ingest.Source
 	// Reports makes the weekly reports on their schedule.
 	Reports bool
 	// Batch is how many rows an import sends at a time, and SinkRecords how many the sink gathers; 0 means their defaults.
@@ -80,6 +83,7 @@ type Stack struct {
 	sink     *sink.Sink
 	enricher *enrich.Service
 	imports  *imports
+	ingest   *ingest.Ingest // nil without live sources
 	health   []*telemetry.Telemetry
 	parts    []run.Part
 }
@@ -193,6 +197,20 @@ func (s *Stack) build(ctx context.Context, directory *institutions.Directory, ke
 		BatchMessages: s.cfg.Batch, Log: s.log, Metrics: ingestTel.Registry,
 	}
 
+	if len(s.cfg.Sources) > 0 {
+		text, err := os.ReadFile(s.cfg.keysFile())
+		if err != nil {
+			return fmt.Errorf("reading the identity keys: %w", err)
+		}
+		ingestConfig := ingest.DefaultConfig()
+		ingestConfig.Kafka.Brokers = conn.Brokers
+		ingestConfig.Institutions, ingestConfig.Keys, ingestConfig.StateDir = s.cfg.Institutions, config.NewSecret(string(text)), s.cfg.stateDir()
+		ingestConfig.Sources = s.cfg.Sources
+		if s.ingest, err = ingest.New(ingestConfig, ingestTel); err != nil {
+			return err
+		}
+	}
+
 	web, err := s.page()
 	if err != nil {
 		return err
@@ -202,6 +220,9 @@ func (s *Stack) build(ctx context.Context, directory *institutions.Directory, ke
 		{Name: "enrich", Run: s.enricher.Run},
 		{Name: "page", Run: web},
 		{Name: "import", MayFinish: true, Run: func(ctx context.Context) error { return s.imports.run(ctx, importConfig, s.cfg.Archives, s.log) }},
+	}
+	if s.ingest != nil {
+		s.parts = append(s.parts, run.Part{Name: "ingest", Run: s.ingest.Run})
 	}
 	return nil
 }
