@@ -100,31 +100,46 @@ func ratesChart(in Institution, points []Point) (template.HTML, error) {
 	return chart(days(in, points), []line{{"answered within 24 h, %", accent, answered}, {"negative, % (raw)", warm, negative}}, percents, 7, 4)
 }
 
-// curveDays is how far the curve of the wait is drawn; the ranking metric looks as far.
-const curveDays = 7
+// axis is the time since asking in steps, of which so many make a unit.
+type axis struct {
+	unit             string
+	step             time.Duration
+	steps, per, most int
+}
 
-// curveChart draws who still waits, by hour since asking, the unanswered included. The curve is a step function: each value holds until the next one, and
+// The curve of the wait is drawn as far as the ranking metric looks, or over a day where nothing older is known.
+var (
+	curveWeek = axis{unit: "d", step: time.Hour, steps: 7 * 24, per: 24, most: 8}
+	curveDay  = axis{unit: "h", step: 10 * time.Minute, steps: 24 * 6, per: 6, most: 9}
+)
+
+// curveChart draws who still waits, by the time since asking, the unanswered included. The curve is a step function: each value holds until the next one, and
 // beyond the last it is unknown.
 func curveChart(curve []CurvePoint) (template.HTML, error) {
-	const hours = curveDays*24 + 1
+	if len(curve) == 0 {
+		return "", nil
+	}
+	known := curve[len(curve)-1].T
+	a := curveWeek
+	if known <= (24 * time.Hour).Seconds() {
+		a = curveDay
+	}
 	var labels []string
 	var waiting, lo, hi []float64
 	at := 0
-	for h := range hours {
-		for at+1 < len(curve) && curve[at+1].T <= float64(h)*3600 {
+	for n := range a.steps + 1 {
+		t := float64(n) * a.step.Seconds()
+		for at+1 < len(curve) && curve[at+1].T <= t {
 			at++
 		}
-		labels = append(labels, fmt.Sprintf("%d d", h/24))
-		if len(curve) == 0 || float64(h)*3600 > curve[len(curve)-1].T {
+		labels = append(labels, fmt.Sprintf("%d %s", n/a.per, a.unit))
+		if t > known {
 			waiting, lo, hi = append(waiting, orGap(nil)), append(lo, orGap(nil)), append(hi, orGap(nil))
 			continue
 		}
 		waiting, lo, hi = append(waiting, 100*curve[at].Survival), append(lo, orGap(curve[at].Lo)), append(hi, orGap(curve[at].Hi))
 	}
-	if len(curve) == 0 {
-		return "", nil
-	}
-	return chart(labels, []line{{"still without an answer, %", accent, waiting}, {"95 % interval", pale, lo}, {"", pale, hi}}, percents, curveDays+1, curveDays+1)
+	return chart(labels, []line{{"still without an answer, %", accent, waiting}, {"95 % interval", pale, lo}, {"", pale, hi}}, percents, a.most, a.most)
 }
 
 // Colours of the charts, as in the style sheet.

@@ -34,6 +34,10 @@ func TestCurveChart(t *testing.T) {
 	if len(points) != 4*24+1 || len(heights) != 2 {
 		t.Errorf("%d points on %d heights; four days are known, on two heights", len(points), len(heights))
 	}
+	short, err := curveChart([]CurvePoint{{T: 0, Survival: 1}, {T: 7200, Survival: half, Lo: &low, Hi: &high}})
+	if err != nil || !strings.Contains(string(short), ">3 h<") || strings.Contains(string(short), ">1 d<") {
+		t.Errorf("two hours are not drawn over a day: %v", err)
+	}
 	if empty, err := curveChart(nil); err != nil || empty != "" {
 		t.Errorf("without requests: %q, %v", empty, err)
 	}
