@@ -81,8 +81,8 @@ func AdaptableLabels(head string) []string { return adaptableHeads[head].labels 
 
 // Features returns the classifier's answer to an inbound text, and what a correction of the head may look at. c is the model itself, not an adapted one.
 func (c *Classifier) Features(head, s string) (Result, adapt.Features) {
-	w := c.scratch.Get().(*scratch)
-	defer c.scratch.Put(w)
+	w := c.scratch.get()
+	defer c.scratch.put(w)
 	r := Result{RiskTags: []string{}, RiskP: TagProbabilities{}}
 	c.classify(w, &r, s, "", false)
 	f := c.features(head, w, &r)

@@ -7,7 +7,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -136,20 +135,10 @@ type Classifier struct {
 
 	parentOf []int
 	parents  []string
-	scratch  *sync.Pool
+	scratch  *scratches
 
 	// adapted is nil for the model itself.
 	adapted *adapted
-}
-
-type scratch struct {
-	doc    text.Doc
-	scorer *model.Scorer
-	p      []float64
-
-	// base, signals and words are what a correction looks at.
-	base, signals []float64
-	words         []uint32
 }
 
 // NewClassifier loads the released model, at its best tier.
@@ -189,7 +178,7 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	for _, h := range m.Heads {
 		widest = max(widest, len(h.Labels))
 	}
-	c.scratch = &sync.Pool{New: func() any { return &scratch{scorer: model.NewScorer(m), p: make([]float64, widest)} }}
+	c.scratch = newScratches(m, widest)
 	return c.At(Best)
 }
 
@@ -237,8 +226,8 @@ func (c *Classifier) Classify(s, lang string, outbound bool) Result {
 
 // ClassifyInto is Classify into a result that is used again: its slices are overwritten, and nothing is allocated once they have grown.
 func (c *Classifier) ClassifyInto(r *Result, s, lang string, outbound bool) {
-	w := c.scratch.Get().(*scratch)
-	defer c.scratch.Put(w)
+	w := c.scratch.get()
+	defer c.scratch.put(w)
 	c.classify(w, r, s, lang, outbound)
 }
 

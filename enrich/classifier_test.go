@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -382,7 +383,7 @@ func FuzzClassify(f *testing.F) {
 			}
 		}
 		// What other texts left in the caches changes nothing.
-		w := fresh.scratch.New().(*scratch)
+		w := fresh.scratch.make()
 		fresh.analyzer.Analyze(&w.doc, s)
 		w.scorer.Score(&w.doc)
 		var again Result
@@ -391,4 +392,20 @@ func FuzzClassify(f *testing.F) {
 			t.Fatalf("the same text got two answers: %+v and %+v", r, again)
 		}
 	})
+}
+
+// TestLearntWordsOutliveCollections holds that a collection does not take the words that a classifier has learnt: learning them is most of what a text takes.
+func TestLearntWordsOutliveCollections(t *testing.T) {
+	c, err := NewClassifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := c.scratch.get()
+	c.scratch.put(before)
+	for range 4 {
+		runtime.GC()
+	}
+	if c.scratch.get() != before {
+		t.Error("the scratch of the last text is gone, and with it the words that it had learnt")
+	}
 }

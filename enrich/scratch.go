@@ -1,0 +1,49 @@
+package enrich
+
+import (
+	"runtime"
+
+	"github.com/dwiarah/dwiarah/enrich/internal/model"
+	"github.com/dwiarah/dwiarah/enrich/internal/text"
+)
+
+// scratch is what one text after another is worked out in. Most of its size, about 10 MB, are the sums of the words that it met.
+type scratch struct {
+	doc    text.Doc
+	scorer *model.Scorer
+	p      []float64
+
+	// base, signals and words are what a correction looks at.
+	base, signals []float64
+	words         []uint32
+}
+
+// scratches lends one scratch at a time. It is no sync.Pool, which the collector empties: the words would be learnt anew every few batches, and the new
+// scratch would bring the next collection nearer.
+type scratches struct {
+	free chan *scratch
+	make func() *scratch
+}
+
+// newScratches keeps as many as can be in use at a time; one beyond that is forgotten when it comes back.
+func newScratches(m *model.Model, widest int) *scratches {
+	return &scratches{free: make(chan *scratch, runtime.GOMAXPROCS(0)), make: func() *scratch {
+		return &scratch{scorer: model.NewScorer(m), p: make([]float64, widest)}
+	}}
+}
+
+func (s *scratches) get() *scratch {
+	select {
+	case w := <-s.free:
+		return w
+	default:
+		return s.make()
+	}
+}
+
+func (s *scratches) put(w *scratch) {
+	select {
+	case s.free <- w:
+	default:
+	}
+}
