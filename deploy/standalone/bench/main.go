@@ -22,6 +22,7 @@ type command struct {
 	Messages int           `help:"Lines of the archive." default:"200000"`
 	Paced    time.Duration `help:"How long the half load lasts." default:"15s"`
 	Away     time.Duration `help:"How long the sink is away before it recovers." default:"15s"`
+	Profiles string        `help:"Folder for a CPU and a heap profile of each process, for go tool pprof; nothing for none." type:"existingdir"`
 	Out      string        `help:"File for the page; nothing for none." type:"path"`
 }
 
@@ -40,7 +41,7 @@ func (c command) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	loaded := load()
-	page, err := bench.Run(ctx, bench.Config{Messages: c.Messages, Paced: c.Paced, Away: c.Away, Dir: dir, Tell: func(s string) { fmt.Println(s) }})
+	page, err := bench.Run(ctx, bench.Config{Messages: c.Messages, Paced: c.Paced, Away: c.Away, Dir: dir, Profiles: c.Profiles, Tell: func(s string) { fmt.Println(s) }})
 	if err != nil || c.Out == "" {
 		return err
 	}

@@ -38,6 +38,7 @@ type Config struct {
 	Paced    time.Duration // how long the half load lasts
 	Away     time.Duration // how long the sink is away for the recovery
 	Dir      string
+	Profiles string // folder for the processes' profiles; empty for none
 	Tell     func(string)
 }
 
@@ -89,7 +90,7 @@ func (b *bench) printf(format string, args ...any) {
 }
 
 func (b *bench) start() (err error) {
-	r := fleet.Role{Dir: b.cfg.Dir, Database: database}
+	r := fleet.Role{Dir: b.cfg.Dir, Database: database, Profiles: b.cfg.Profiles}
 	if err := os.MkdirAll(r.Inbox(), 0o700); err != nil {
 		return err
 	}

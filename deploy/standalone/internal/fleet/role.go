@@ -49,6 +49,7 @@ type Role struct {
 	Database   string
 	Group      string // of the sink; empty for the usual one
 	Dir        string // everything that survives
+	Profiles   string // folder that the process leaves its profiles in when it ends in good order; empty for none
 }
 
 // Paths within Dir that whoever starts a fleet fills.
@@ -72,7 +73,7 @@ func RunIfRole() {
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
-		err = r.run(ctx)
+		err = r.profiled(func() error { return r.run(ctx) })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, r.Name+":", err)
