@@ -116,9 +116,21 @@ soak: engine ## half an hour of load without faults; memory, descriptors and par
 # The data sets are no part of the project: enrich/models/DATA_CARD.md lists them.
 DATA ?= $(CURDIR)/../shared/data
 
+MESSAGES ?= 1000000
+STORE    ?= $(BUILD)/metrics-$(MESSAGES)
+SCALE    := cd sink && go test ./internal/scale -count=1 -v -timeout 5h
+
+.PHONY: bench-metrics-load
+bench-metrics-load: engine ## load MESSAGES messages of two years into STORE, which is kept; goes on with what is there (10000000 takes an hour)
+	@mkdir -p $(STORE) && $(SCALE) -run TestLoad -messages $(MESSAGES) -data $(STORE)
+
 .PHONY: bench-metrics
-bench-metrics: engine ## measure every view and a mass deletion over MESSAGES messages of two years (1000000; 10000000 takes an hour)
-	@cd sink && go test ./internal/scale -count=1 -v -timeout 5h -messages $(or $(MESSAGES),1000000)
+bench-metrics: bench-metrics-load ## measure every view over them into deploy/standalone/bench/ (SMALLER=a store measured before, to see how the same questions grow)
+	@$(SCALE) -run TestViewsAtScale -data $(STORE) $(if $(SMALLER),-smaller $(SMALLER)) -page $(CURDIR)/deploy/standalone/bench/$$(date -u +%F)-metrics-$(MESSAGES).md $(ARGS)
+
+.PHONY: bench-deletion
+bench-deletion: engine ## delete one in a hundred of MESSAGES messages: hidden at once, erased down to the bytes, not brought back by a replay
+	@$(SCALE) -run TestDeletionAtScale -messages $(MESSAGES) $(ARGS)
 
 .PHONY: train
 train: ## train the model anew and write its card (DATA=folder; SEQ=n numbers a new release); one code and data give one file

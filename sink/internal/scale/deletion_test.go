@@ -11,10 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/dwiarah/dwiarah/schemas/event"
-	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 	"github.com/dwiarah/dwiarah/sink/internal/erase"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 	"github.com/dwiarah/dwiarah/sink/internal/store/storetest"
@@ -24,15 +21,10 @@ import (
 // replay of everything.
 func TestDeletionAtScale(t *testing.T) {
 	if *messages == 0 {
-		t.Skip("a measurement: make bench-metrics")
+		t.Skip("a measurement: make bench-deletion")
 	}
 	dir := t.TempDir()
-	e, err := engine.Start(t.Context(), engine.Config{DataDir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	s := storetest.Open(t, storetest.Config(e.Addr(), storetest.Database(t, e.Addr())).Patient())
+	_, s := opened(t, dir)
 	for _, statement := range []string{ // so that a scan sees the texts
 		"ALTER TABLE message_bodies MODIFY COLUMN text String CODEC(NONE), MODIFY SETTING old_parts_lifetime = 1",
 		"ALTER TABLE message_facts MODIFY SETTING old_parts_lifetime = 1",
@@ -41,10 +33,7 @@ func TestDeletionAtScale(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w, err := store.NewWriter(s, nil, func() {}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := newWriter(t, s)
 	size := min(*messages, 1_000_000)
 	all := func(do func([]store.Entry)) {
 		for n := range size / (threadsAtOnce * threadSize) {

@@ -1,2 +1,2 @@
-// Package scale measures the store at a size that tests do not reach: make bench-metrics.
+// Package scale measures the store at a size that tests do not reach: make bench-metrics and make bench-deletion.
 package scale

@@ -48,11 +48,12 @@ func thread(random *rand.Rand, in int, name string) []store.Entry {
 	account := person(in, -1)
 	var list []store.Entry
 	add := func(change func(*event.Enriched)) *event.Message {
+		observed := at.UnixMilli() + random.Int64N(time.Minute.Milliseconds())
 		e := &event.Enriched{
 			Message: &event.Message{
 				Institution: office(in), Platform: schemas.PlatformMastodon, MessageId: id(random, at), MessageKey: random16(random), Account: "kantor", Kind: schemas.KindReply,
-				Direction: schemas.Inbound, CreatedAtMs: at.UnixMilli(), IngestedAtMs: forever, Connector: "archive", Lang: "id",
-				ParentId: post, RootId: post, ParentAuthorKey: account, ParentIsAccount: event.Known_KNOWN_YES, FromAccountStream: true,
+				Direction: schemas.Inbound, CreatedAtMs: at.UnixMilli(), ObservedAtMs: &observed, IngestedAtMs: forever, Connector: "archive", Lang: "id",
+				ParentId: post, RootId: post, ParentAuthorKey: account, ParentIsAccount: event.Known_KNOWN_YES, FromAccountStream: true, TextHash: random.Uint64(),
 			},
 			Enrichment: enrichment(random),
 		}
@@ -71,7 +72,8 @@ func thread(random *rand.Rand, in int, name string) []store.Entry {
 		at = at.Add(time.Duration(random.ExpFloat64() * float64(2*time.Hour)))
 		m := add(func(e *event.Enriched) {
 			// Few people write often, many once.
-			e.Message.AuthorKey = person(in, int(1+20_000*random.Float64()*random.Float64()*random.Float64()))
+			n := int(1 + 20_000*random.Float64()*random.Float64()*random.Float64())
+			e.Message.AuthorKey, e.Message.AuthorCreatedAtMs = person(in, n), joined(n)
 			e.Message.AuthorFollowers, e.Message.Likes = count(random, 5000), count(random, 20)
 			e.Message.MentionKeys, e.Message.MentionsAccount = []string{account}, true
 			e.Message.Text = fmt.Sprintf("MARK%032x mohon dicek pak, air di tempat kami %s keruh sejak kemarin dan belum ada kabar", random.Uint64(), name)
@@ -117,6 +119,12 @@ func random16(random *rand.Rand) []byte {
 // person is the key of an office's account (-1) or of one of its citizens.
 func person(in, n int) string {
 	return hex.EncodeToString(random16(rand.New(rand.NewPCG(uint64(in), uint64(n+1)))))
+}
+
+// joined is when a citizen opened the account: before any message.
+func joined(n int) *int64 {
+	at := begin.AddDate(0, 0, -1-n%3000).UnixMilli()
+	return &at
 }
 
 func count(random *rand.Rand, most int64) *int64 {
