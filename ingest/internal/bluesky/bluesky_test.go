@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -197,33 +196,6 @@ func TestPosts(t *testing.T) {
 	f(`{"text":"x","embed":{"$type":"app.bsky.embed.recordWithMedia","record":{"record":{"uri":"at://did:plc:kota/app.bsky.feed.post/1"}}}}`, schemas.Message{Kind: "quote", Text: "x", Mentions: []string{"kota"}}, "")
 	f(`{"text":"x","embed":{"$type":"app.bsky.embed.record","record":{"uri":"at://did:plc:kota/app.bsky.feed.generator/1"}}}`, schemas.Message{Kind: "mention", Text: "x"}, "")
 	f(`{"text":"","embed":{"$type":"app.bsky.embed.images","images":[{"alt":"jalan rusak"},{"alt":""}]}}`, schemas.Message{Kind: "mention", Text: "[media] jalan rusak"}, "")
-}
-
-// TestAgainstAServer runs where DWIARAH_IT_BLUESKY_URL, _HANDLE and _PASSWORD name a PDS and an account, as a conformance test.
-func TestAgainstAServer(t *testing.T) {
-	base, handle, password := os.Getenv("DWIARAH_IT_BLUESKY_URL"), os.Getenv("DWIARAH_IT_BLUESKY_HANDLE"), os.Getenv("DWIARAH_IT_BLUESKY_PASSWORD")
-	if base == "" || handle == "" || password == "" {
-		t.Skip("set DWIARAH_IT_BLUESKY_URL, DWIARAH_IT_BLUESKY_HANDLE and DWIARAH_IT_BLUESKY_PASSWORD to run against a server")
-	}
-	s, err := newSource(environment(t, base, handle, password, time.Now))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	n := 0
-	err = s.Poll(t.Context(), nil, func(_ context.Context, p source.Page) error {
-		for _, i := range p.Items {
-			n++
-			if i.Err != nil {
-				t.Error(i.Err)
-			}
-		}
-		return nil
-	})
-	if err != nil && source.GapReason(err) != schemas.GapLimit {
-		t.Error(err)
-	}
-	t.Logf("%d messages", n)
 }
 
 // FuzzAnswers reads foreign bytes as every answer: valid messages or dead letters, and no panic.

@@ -295,56 +295,6 @@ func TestKeywords(t *testing.T) {
 	}
 }
 
-// TestAgainstAServer runs where DWIARAH_IT_JETSTREAM_URL names a server, as a conformance test: both wires, with and without compression, events without an error.
-func TestAgainstAServer(t *testing.T) {
-	base := os.Getenv("DWIARAH_IT_JETSTREAM_URL")
-	if base == "" {
-		t.Skip("set DWIARAH_IT_JETSTREAM_URL to run against a server")
-	}
-	for name, settings := range map[string]Settings{"v2": {Wire: "v2"}, "v2 zstd": {Wire: "v2", Compress: true}, "v1": {Wire: "v1"}, "v1 deflate": {Wire: "v1", Compress: true}} {
-		t.Run(name, func(t *testing.T) {
-			settings.AppView = "http://127.0.0.1:1"
-			s, err := newSource(source.Environment{
-				Config: source.Config{Platform: Name, BaseURL: base, AllowPrivate: true}.WithDefaults(), Directory: directory(t, `{id: "did:plc:kota"}`, "e"),
-				Log: slog.New(slog.DiscardHandler), Now: time.Now, Settings: &settings,
-				Known: func(string) (source.Known, bool) { return source.Known{}, false }, KnownAuthor: func(string) bool { return false },
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-			defer cancel()
-			messages, dead, until := 0, 0, time.Time{}
-			var at json.RawMessage
-			err = s.Stream(ctx, json.RawMessage(fmt.Sprintf(`{"host":"elsewhere","time_us":%d}`, time.Now().Add(-time.Minute).UnixMicro())), func(_ context.Context, p source.Page) error {
-				for _, i := range p.Items {
-					if i.Err != nil {
-						dead++
-						t.Logf("dead: %v: %.300s", i.Err, i.Original)
-						continue
-					}
-					messages++
-				}
-				if !p.CompleteUntil.IsZero() {
-					until = p.CompleteUntil
-				}
-				if p.Cursor != nil {
-					at = p.Cursor
-				}
-				return nil
-			})
-			if ctx.Err() == nil {
-				t.Errorf("the stream ended: %v", err)
-			}
-			if messages == 0 || until.IsZero() {
-				t.Errorf("%d messages, complete until %s", messages, until)
-			}
-			t.Logf("%d messages with an e in them, %d dead, complete until %s ago, cursor %s", messages, dead, time.Since(until).Round(time.Millisecond), at)
-		})
-	}
-}
-
 // TestReadingAServer replays what the server of DWIARAH_IT_JETSTREAM_URL remembers, as fast as it comes, and says what of a core that takes.
 func TestReadingAServer(t *testing.T) {
 	base := os.Getenv("DWIARAH_IT_JETSTREAM_URL")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -585,36 +584,6 @@ func TestPlainText(t *testing.T) {
 	f(`<a href="javascript:x">klik</a>`, "klik")
 	f("<p>tidak ditutup <b>tebal", "tidak ditutup tebal")
 	f("<ul><li>a</li><li>b</li></ul>", "a\nb")
-}
-
-// TestAgainstAServer runs where DWIARAH_IT_MASTODON_URL and _TOKEN name a server and a token, as a conformance test.
-func TestAgainstAServer(t *testing.T) {
-	base, token := os.Getenv("DWIARAH_IT_MASTODON_URL"), os.Getenv("DWIARAH_IT_MASTODON_TOKEN")
-	if base == "" || token == "" {
-		t.Skip("set DWIARAH_IT_MASTODON_URL and DWIARAH_IT_MASTODON_TOKEN to run against a server")
-	}
-	client, err := web.NewClient(base, token, web.NewBudget(callsPerWindow, window, time.Now, nil), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	var me account
-	if err := client.Get(t.Context(), "/api/v1/accounts/verify_credentials", nil, &me); err != nil {
-		t.Fatal(err)
-	}
-	b := newBench(t, func(c *source.Config) { c.BaseURL, c.Token = base, config.NewSecret(token) })
-	b.source.env.Account.Account = institutions.Account{Handle: me.Acct}
-	b.source.client.MaxWait, b.source.client.FirstWait = time.Minute, time.Second
-	b.now = time.Now()
-	b.must()
-	for _, m := range b.messages {
-		if err := m.Validate(time.Now()); err != nil {
-			t.Error(err)
-		}
-	}
-	if again := b.must(); len(again) > len(b.messages) {
-		t.Errorf("a second poll brings %d messages", len(again))
-	}
 }
 
 func FuzzStatuses(f *testing.F) {

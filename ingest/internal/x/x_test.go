@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -503,31 +502,6 @@ func TestSettings(t *testing.T) {
 	f(config.Group{"feeds": []any{"trends"}}, "some of own, mentions, search, conversations")
 	f(config.Group{"lookback": "720h"}, "up to 167h")
 	f(config.Group{"query": strings.Repeat("a", 600)}, "at most 512")
-}
-
-// The conformance test against a real server or a simulator.
-func TestAgainstTheNamedServer(t *testing.T) {
-	base, token := os.Getenv("DWIARAH_IT_X_URL"), os.Getenv("DWIARAH_IT_X_TOKEN")
-	if base == "" || token == "" {
-		t.Skip("DWIARAH_IT_X_URL and DWIARAH_IT_X_TOKEN are not set")
-	}
-	env := environment(t, base, time.Now)
-	env.Config.Token = config.NewSecret(token)
-	s, err := newSource(env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.Poll(t.Context(), nil, func(_ context.Context, p source.Page) error {
-		for _, i := range p.Items {
-			if i.Err != nil {
-				t.Errorf("%v", i.Err)
-			}
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // FuzzAnswer reads foreign bytes as an answer: what decodes becomes valid messages or dead letters, and nothing panics.

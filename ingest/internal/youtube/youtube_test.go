@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -341,29 +340,4 @@ func FuzzThread(f *testing.F) {
 		i, _ := s.video(b)
 		check(i)
 	})
-}
-
-// The conformance test against the real interface.
-func TestAgainstTheNamedServer(t *testing.T) {
-	key := os.Getenv("DWIARAH_IT_YOUTUBE_KEY")
-	if key == "" {
-		t.Skip("DWIARAH_IT_YOUTUBE_KEY is not set")
-	}
-	env := environment(t, os.Getenv("DWIARAH_IT_YOUTUBE_URL"), time.Now)
-	env.Config.Token = config.NewSecret(key)
-	s, err := newSource(env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.Poll(t.Context(), nil, func(_ context.Context, p source.Page) error {
-		for _, i := range p.Items {
-			if i.Err != nil {
-				t.Error(i.Err)
-			}
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
 }
