@@ -33,6 +33,8 @@ type World struct {
 	Deleted map[string]bool
 	// Protected are authors who show their posts to their followers only, Gone those who deleted their account.
 	Protected, Gone map[string]bool
+	// Most is how many posts a page holds at most, however many are asked for; 0 gives all that are asked for.
+	Most int
 	// Overlap is by how many posts a page repeats the page before it.
 	Overlap int
 	// Shuffle, when set, reorders the posts within a page.
@@ -119,9 +121,18 @@ func (w *World) Own() []Post { return w.By(func(p Post) bool { return p.Author =
 // Inbound is everybody else's.
 func (w *World) Inbound() []Post { return w.By(func(p Post) bool { return p.Author != w.Official }) }
 
+// Fit is how many posts a page holds for which so many are asked. The caller holds the lock.
+func (w *World) Fit(limit int) int {
+	if w.Most > 0 {
+		return min(limit, w.Most)
+	}
+	return limit
+}
+
 // Cut returns the page of a feed that begins at an index, with the world's overlap and order, and where the next page begins; -1 after the last one.
 // The caller holds the lock.
 func (w *World) Cut(feed []Post, at, limit int) (page []Post, next int) {
+	limit = w.Fit(limit)
 	from := min(max(0, at), len(feed))
 	if from > 0 {
 		from = max(0, from-min(w.Overlap, limit-1))

@@ -188,11 +188,10 @@ func (p *poll) walk(ctx context.Context, id string, e edge, at *source.Newest, a
 					continue // through another list, or only there for what stands below it
 				}
 				p.came[nodes[i].ID] = true
-				item := p.item(&nodes[i], raws[i], as, post)
-				if p.nested && as == roleBelow && item.Message != nil && p.known(item.Message.MessageID) {
-					continue
+				if !p.backfill && p.known(nodes[i].ID) {
+					continue // through another list of an earlier poll, or by webhook
 				}
-				page.Items = append(page.Items, item)
+				page.Items = append(page.Items, p.item(&nodes[i], raws[i], as, post))
 			}
 			return p.page(ctx, page)
 		},

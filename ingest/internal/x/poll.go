@@ -23,11 +23,19 @@ type cursor struct {
 	Own      place `json:"own"`
 	Mentions place `json:"mentions"`
 	Search   place `json:"search"`
-	// Conversations are those that the account took part in, and when it last did; Swept is when they were last read.
+	// Conversations are those that the account took part in, and when it last did; Swept is when they were last read, Sweep the reading that is not done.
 	Conversations map[string]time.Time `json:"conversations,omitempty"`
 	Swept         time.Time            `json:"swept,omitzero"`
+	Sweep         *sweep               `json:"sweep,omitempty"`
 	// Complete is up to when everything has been read; at first where reading begins.
 	Complete time.Time `json:"complete,omitzero"`
+}
+
+// sweep is a reading of all conversations that has begun: those that are left, and how far the query of the first of them has been read.
+type sweep struct {
+	Begun time.Time `json:"begun"`
+	Left  []string  `json:"left,omitempty"`
+	At    place     `json:"at"`
 }
 
 // place is how far one feed has been read. X gives the newest first, so a walk that is broken off has read the newest part: Since moves only when the last page
@@ -326,26 +334,29 @@ func (p *poll) forget() {
 	}
 }
 
-// conversations reads, every now and then, the threads that the account took part in: replies there need not mention it. Several threads go into one query.
+// conversations reads, every now and then, the threads that the account took part in: replies there need not mention it. Several threads go into one query. A reading
+// that is broken off goes on with the next poll.
 func (p *poll) conversations(ctx context.Context) error {
-	if p.now.Sub(p.cursor.Swept) < p.settings.ConversationsEvery.Std() {
-		return nil
-	}
-	ids := slices.Sorted(maps.Keys(p.cursor.Conversations))
-	for len(ids) > 0 {
-		var query string
-		query, ids = conversationQuery(ids, maxQuery)
-		at := place{}
-		if !p.cursor.Swept.IsZero() {
-			at.Since = idAt(p.cursor.Swept)
+	if p.cursor.Sweep == nil {
+		if p.now.Sub(p.cursor.Swept) < p.settings.ConversationsEvery.Std() {
+			return nil
 		}
-		l := p.search(query, &at)
+		p.cursor.Sweep = &sweep{Begun: p.now, Left: slices.Sorted(maps.Keys(p.cursor.Conversations))}
+	}
+	now := p.cursor.Sweep
+	for len(now.Left) > 0 {
+		query, rest := conversationQuery(now.Left, maxQuery)
+		if now.At.Since == "" && !p.cursor.Swept.IsZero() {
+			now.At.Since = idAt(p.cursor.Swept)
+		}
+		l := p.search(query, &now.At)
 		l.skipKnown = true
 		if err := p.down(ctx, l); err != nil || p.capped != "" {
 			return err
 		}
+		now.Left, now.At = rest, place{}
 	}
-	p.cursor.Swept = p.now
+	p.cursor.Swept, p.cursor.Sweep = now.Begun, nil
 	return nil
 }
 

@@ -72,11 +72,14 @@ func quick(t testing.TB, env source.Environment) *Source {
 func contract() sourcetest.Contract {
 	return sourcetest.Contract{
 		Server: func(w *conversation.World) http.Handler { return &xtest.Server{World: w, Now: time.Now} },
-		Source: func(t *testing.T, base string, clock *sourcetest.Clock, _ sourcetest.Known) source.Source {
-			return quick(t, environment(t, base, clock.Now))
+		Source: func(t *testing.T, base string, clock *sourcetest.Clock, known sourcetest.Known) source.Source {
+			env := environment(t, base, clock.Now)
+			env.Known = known
+			return quick(t, env)
 		},
 		MessageID: func(_, id string) string { return xtest.ID(id) },
 		Limited:   xtest.Limited,
+		Smallest:  leastPerPage,
 		Threads:   110,
 		Secrets:   []string{xtest.Token},
 		Hides:     true,

@@ -32,11 +32,19 @@ type cursor struct {
 	Complete time.Time `json:"complete"`
 }
 
-// tracked is a thread: when it began, how many replies it had, and what a reply's message needs of it.
+// tracked is a thread: when it began, and how many replies it had when all of them were last read; unread where they never were. Token is where the reading of its
+// replies goes on.
 type tracked struct {
 	At      time.Time `json:"at"`
 	Replies int64     `json:"replies"`
+	Token   string    `json:"token,omitempty"`
 }
+
+// unread stands for the number of a thread's replies before they were read.
+const unread = -1
+
+// pending tells that the reading of the replies has begun, or has to, and is not done.
+func (k tracked) pending() bool { return k.Replies == unread || k.Token != "" }
 
 const (
 	// overlap is how far a poll reads again: a comment can appear after one that is newer.
@@ -197,32 +205,46 @@ func (p *poll) threads(ctx context.Context) error {
 		return entries
 	}, func(ctx context.Context, fresh []int) error {
 		page := source.Page{Items: broken}
+		var long []*thread
 		for _, i := range fresh {
-			items, err := p.thread(ctx, raws[i], &found[i])
-			if err != nil {
+			t := &found[i]
+			page.Items = append(page.Items, p.item(&t.Snippet.Top, t, raws[i]))
+			p.fresh[t.ID] = true
+			k := tracked{At: t.Snippet.Top.Snippet.Published, Replies: t.Snippet.Replies}
+			if k.Replies > int64(len(t.Replies.Comments)) { // the thread does not hold them all itself
+				k.Replies = unread
+				long = append(long, t)
+			} else {
+				page.Items = append(page.Items, p.items(t, t.Replies.Comments)...)
+			}
+			p.track(t.ID, k)
+		}
+		if err := p.page(ctx, page); err != nil {
+			return err
+		}
+		for _, t := range long {
+			if err := p.below(ctx, t, p.cursor.Tracked[t.ID]); err != nil {
 				return err
 			}
-			page.Items = append(page.Items, items...)
-			p.fresh[found[i].ID] = true
 		}
-		return p.page(ctx, page)
+		return nil
 	}))
 	p.capped = p.capped || capped
 	return err
 }
 
-// thread makes the items of a thread: the comment, and the replies, which are asked for where the thread does not hold all.
-func (p *poll) thread(ctx context.Context, raw json.RawMessage, t *thread) ([]source.Item, error) {
-	items := []source.Item{p.item(&t.Snippet.Top, t, raw)}
-	replies, err := p.replies(ctx, t)
-	if err != nil {
-		return nil, err
+// items makes the items of a thread's replies, without those that are known already; a backfill takes them all.
+func (p *poll) items(t *thread, replies []json.RawMessage) (all []source.Item) {
+	for _, raw := range replies {
+		item := p.reply(raw, t)
+		if p.until.IsZero() && item.Message != nil && p.env.Known != nil {
+			if _, known := p.env.Known(item.Message.MessageID); known {
+				continue
+			}
+		}
+		all = append(all, item)
 	}
-	p.track(t)
-	for _, r := range replies {
-		items = append(items, p.reply(r, t))
-	}
-	return items, nil
+	return all
 }
 
 func (p *poll) reply(raw json.RawMessage, t *thread) source.Item {
@@ -233,24 +255,23 @@ func (p *poll) reply(raw json.RawMessage, t *thread) source.Item {
 	return p.item(&c, t, raw)
 }
 
-// replies returns all replies of a thread.
-func (p *poll) replies(ctx context.Context, t *thread) ([]json.RawMessage, error) {
-	if t.Snippet.Replies <= int64(len(t.Replies.Comments)) {
-		return t.Replies.Comments, nil
-	}
-	var all []json.RawMessage
+// below reads a thread's replies page by page, from where that was broken off the last time.
+func (p *poll) below(ctx context.Context, t *thread, k tracked) error {
 	walk := source.Walk{Cap: p.env.Config.PageCap}
-	for token := ""; ; {
+	for {
 		q := url.Values{"part": {"snippet"}, "parentId": {t.ID}, "textFormat": {"plainText"}, "maxResults": {strconv.Itoa(perPage)}}
-		if token != "" {
-			q.Set("pageToken", token)
+		if k.Token != "" {
+			q.Set("pageToken", k.Token)
 		}
 		var l list
-		if err := p.get(ctx, "comments", q, &l); err != nil {
-			if web.IsGone(err) {
-				return all, nil // deleted in between
-			}
-			return nil, err
+		switch err := p.get(ctx, "comments", q, &l); {
+		case web.IsGone(err): // deleted in between
+			l = list{}
+		case err != nil && k.Token != "" && expired(err):
+			k.Token = ""
+			continue
+		case err != nil:
+			return err
 		}
 		ids := make([]string, len(l.Items))
 		for i, raw := range l.Items {
@@ -262,24 +283,34 @@ func (p *poll) replies(ctx context.Context, t *thread) ([]json.RawMessage, error
 			}
 		}
 		fresh, more := walk.Page(ids)
+		var news []json.RawMessage
 		for i, raw := range l.Items {
 			if fresh[i] || ids[i] == "" {
-				all = append(all, raw)
+				news = append(news, raw)
 			}
 		}
-		if token = l.NextPage; token == "" || !more {
-			return all, nil
+		k.Token = l.NextPage
+		done := k.Token == "" || !more && !walk.Capped()
+		if done {
+			k.Token, k.Replies = "", t.Snippet.Replies
+		}
+		p.track(t.ID, k)
+		if err := p.page(ctx, source.Page{Items: p.items(t, news)}); err != nil || done {
+			return err
+		}
+		if walk.Capped() {
+			p.capped = true
+			return nil
 		}
 	}
 }
 
 // track remembers a thread for its later replies.
-func (p *poll) track(t *thread) {
-	if !p.until.IsZero() {
-		return
-	}
-	p.cursor.Tracked[t.ID] = tracked{At: t.Snippet.Top.Snippet.Published, Replies: t.Snippet.Replies}
-	maps.DeleteFunc(p.cursor.Tracked, func(_ string, k tracked) bool { return p.now.Sub(k.At) > p.settings.SweepFor.Std() })
+func (p *poll) track(id string, k tracked) {
+	p.cursor.Tracked[id] = k
+	maps.DeleteFunc(p.cursor.Tracked, func(_ string, k tracked) bool {
+		return p.now.Sub(k.At) > p.settings.SweepFor.Std() && !k.pending()
+	})
 	for len(p.cursor.Tracked) > maxTracked {
 		oldest := ""
 		for id, k := range p.cursor.Tracked {
@@ -291,14 +322,12 @@ func (p *poll) track(t *thread) {
 	}
 }
 
-// sweep asks known threads how many replies they have: a new reply does not move its thread up. Where there are more than before they are read.
+// sweep asks known threads how many replies they have: a new reply does not move its thread up. Where there are more than before they are read; where a reading was broken off it goes on.
 func (p *poll) sweep(ctx context.Context) error {
-	if p.now.Sub(p.cursor.Swept) < p.settings.SweepEvery.Std() {
-		return nil
-	}
+	due := p.now.Sub(p.cursor.Swept) >= p.settings.SweepEvery.Std()
 	var ids []string
-	for id := range p.cursor.Tracked {
-		if !p.fresh[id] { // those have just been read
+	for id, k := range p.cursor.Tracked {
+		if !p.fresh[id] && (due || k.pending()) { // the fresh ones have just been read
 			ids = append(ids, id)
 		}
 	}
@@ -309,32 +338,37 @@ func (p *poll) sweep(ctx context.Context) error {
 		if err := p.get(ctx, "commentThreads", q, &l); err != nil {
 			return err
 		}
-		page := source.Page{}
+		there := map[string]bool{}
 		for _, raw := range l.Items {
 			var t thread
-			if json.Unmarshal(raw, &t) != nil || t.Snippet.Replies == p.cursor.Tracked[t.ID].Replies {
+			if json.Unmarshal(raw, &t) != nil {
 				continue
 			}
-			replies, err := p.replies(ctx, &t)
-			if err != nil {
+			there[t.ID] = true
+			k, known := p.cursor.Tracked[t.ID]
+			switch {
+			case !known || t.Snippet.Replies == k.Replies && !k.pending():
+				continue
+			case t.Snippet.Replies <= int64(len(t.Replies.Comments)):
+				p.track(t.ID, tracked{At: k.At, Replies: t.Snippet.Replies})
+				if err := p.page(ctx, source.Page{Items: p.items(&t, t.Replies.Comments)}); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := p.below(ctx, &t, k); err != nil {
 				return err
 			}
-			p.track(&t)
-			for _, r := range replies {
-				item := p.reply(r, &t)
-				if item.Message != nil && p.env.Known != nil {
-					if _, known := p.env.Known(item.Message.MessageID); known {
-						continue
-					}
-				}
-				page.Items = append(page.Items, item)
+		}
+		for _, id := range batch {
+			if k := p.cursor.Tracked[id]; !there[id] && k.pending() {
+				delete(p.cursor.Tracked, id) // deleted in between
 			}
 		}
-		if err := p.page(ctx, page); err != nil {
-			return err
-		}
 	}
-	p.cursor.Swept = p.now
+	if due {
+		p.cursor.Swept = p.now
+	}
 	return nil
 }
 

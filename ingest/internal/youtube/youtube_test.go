@@ -58,11 +58,14 @@ func quick(t testing.TB, env source.Environment) *Source {
 func TestContract(t *testing.T) {
 	sourcetest.Contract{
 		Server: func(w *conversation.World) http.Handler { return &youtubetest.Server{World: w, Inlined: 0} },
-		Source: func(t *testing.T, base string, clock *sourcetest.Clock, _ sourcetest.Known) source.Source {
-			return quick(t, environment(t, base+"/youtube/v3", clock.Now))
+		Source: func(t *testing.T, base string, clock *sourcetest.Clock, known sourcetest.Known) source.Source {
+			env := environment(t, base+"/youtube/v3", clock.Now)
+			env.Known = known
+			return quick(t, env)
 		},
 		MessageID: func(_, id string) string { return youtubetest.ID(id) },
 		Limited:   youtubetest.Limited,
+		Flat:      true,
 		Threads:   110,
 		Secrets:   []string{youtubetest.Key},
 	}.Run(t)

@@ -391,6 +391,11 @@ func (s *Server) page(ids []string, q url.Values, most int) []string {
 	if err != nil || limit > most {
 		limit = most
 	}
+	if s.world != nil {
+		s.world.Lock()
+		limit = s.world.Fit(limit)
+		s.world.Unlock()
+	}
 	slices.SortFunc(ids, compare)
 	if low := q.Get("min_id"); low != "" && !s.NewestOnly {
 		ids = slices.DeleteFunc(ids, func(id string) bool { return compare(id, low) <= 0 })

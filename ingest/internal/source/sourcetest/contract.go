@@ -59,6 +59,10 @@ type Contract struct {
 	MessageID func(base, id string) string
 	// Limited answers 429 in the platform's way: calls are allowed again at reset.
 	Limited func(w http.ResponseWriter, reset time.Time)
+	// Smallest is the smallest page that the platform gives; 0 is one of a single post.
+	Smallest int
+	// Flat tells that the platform has two levels: whatever stands in a thread answers its root.
+	Flat bool
 	// Threads is how many threads of World.Converse fill several pages of the feeds.
 	Threads int
 	// Secrets must not appear in an error.
@@ -80,6 +84,7 @@ type bench struct {
 	cursor   json.RawMessage
 	seen     map[string]*schemas.Message // the newest by id
 	times    map[string]int              // how often a message came in the last poll
+	total    map[string]int              // how often it came at all
 	complete int                         // pages with CompleteUntil in the last poll
 	// fault may answer a call in the server's place; n counts the calls of the poll from 1.
 	fault func(w http.ResponseWriter, r *http.Request, n int) bool
@@ -89,7 +94,7 @@ type bench struct {
 
 func (c Contract) bench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{T: t, c: c, world: conversation.NewWorld(), clock: &Clock{at: conversation.Start.Add(24 * time.Hour)}, seen: map[string]*schemas.Message{}}
+	b := &bench{T: t, c: c, world: conversation.NewWorld(), clock: &Clock{at: conversation.Start.Add(24 * time.Hour)}, seen: map[string]*schemas.Message{}, total: map[string]int{}}
 	inner := c.Server(b.world)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
@@ -133,6 +138,7 @@ func (b *bench) emit(_ context.Context, p source.Page) error {
 		}
 		b.seen[i.Message.MessageID] = i.Message
 		b.times[i.Message.MessageID]++
+		b.total[i.Message.MessageID]++
 	}
 	if p.Cursor != nil {
 		b.cursor = p.Cursor
@@ -188,6 +194,16 @@ func (b *bench) same() {
 	b.world.Lock()
 	defer b.world.Unlock()
 	want := map[string]conversation.Post{}
+	parent := func(p conversation.Post) string {
+		above := p.Parent
+		if b.c.Flat {
+			above = p.Root
+		}
+		if above == "" {
+			return ""
+		}
+		return b.c.MessageID(b.base, above)
+	}
 	for _, p := range b.world.By(func(conversation.Post) bool { return true }) {
 		want[b.c.MessageID(b.base, p.ID)] = p
 	}
@@ -200,8 +216,8 @@ func (b *bench) same() {
 			b.Errorf("post %s has the text %q, want %q", p.ID, m.Text, p.Text)
 		case !m.CreatedAt.Equal(p.Created):
 			b.Errorf("post %s was created at %s, want %s", p.ID, m.CreatedAt, p.Created)
-		case (m.ParentID == "") != (p.Parent == "") || p.Parent != "" && m.ParentID != b.c.MessageID(b.base, p.Parent):
-			b.Errorf("post %s has the parent %q, want %q", p.ID, m.ParentID, p.Parent)
+		case m.ParentID != parent(p):
+			b.Errorf("post %s has the parent %q, want %q", p.ID, m.ParentID, parent(p))
 		case p.Root != "" && m.RootID != b.c.MessageID(b.base, p.Root):
 			b.Errorf("post %s has the root %q, want %q", p.ID, m.RootID, p.Root)
 		}
@@ -274,9 +290,71 @@ func (c Contract) Run(t *testing.T) {
 		b.drain()
 		b.same()
 	})
+	row("every page size", c.pageSizes)
 	c.faults(row)
 	c.known(row)
 	row("everything at once", c.soak)
+}
+
+// pageSizes polls a world that grows between the polls through pages of every size, as they are, and repeating one another and out of order: each post comes
+// exactly once.
+func (c Contract) pageSizes(b *bench) {
+	for _, size := range []int{1, 2, 3, 5, 10, 100} {
+		if size < c.Smallest {
+			continue
+		}
+		b.Run(fmt.Sprint(size), func(t *testing.T) { c.bench(t).grows(size) })
+		b.Run(fmt.Sprint(size, " repeating and out of order"), func(t *testing.T) {
+			one := c.bench(t)
+			if c.Skip["duplicates across pages"] == "" {
+				one.world.Overlap = 2
+			}
+			one.world.Shuffle = rand.New(rand.NewPCG(uint64(size), 7))
+			one.grows(size)
+		})
+	}
+}
+
+// grows polls a growing world with a long thread in it through pages of a size.
+func (b *bench) grows(size int) {
+	b.Helper()
+	b.world.Most = size
+	write := func(author, parent, text string) string { // two minutes apart, so that what is read twice to be sure stays a small part
+		b.world.Lock()
+		newest := b.clock.Now()
+		if n := len(b.world.Posts); n > 0 {
+			newest = b.world.Posts[n-1].Created.Add(2 * time.Minute)
+		} else {
+			newest = conversation.Start
+		}
+		b.world.Unlock()
+		b.world.Skip(newest)
+		return b.world.Write(author, parent, text)
+	}
+	announced := write(b.world.Official, "", "jadwal libur")
+	for n := range 40 {
+		citizen := fmt.Sprintf("warga%d", 1+n%9)
+		asked := write(citizen, announced, fmt.Sprintf("apakah loket %d buka?", n))
+		for k := range n % 4 {
+			write(b.world.Official, asked, fmt.Sprintf("loket %d buka pukul %d", n, k))
+		}
+		if n%5 == 0 {
+			write(citizen, "", fmt.Sprintf("di mana loket %d?", n))
+		}
+	}
+	for range 2 {
+		b.drain()
+		b.once()
+		b.same()
+		b.world.Converse(3)
+	}
+	b.drain()
+	b.same()
+	for id, n := range b.total {
+		if n > 1 {
+			b.Errorf("message %s came %d times", id, n)
+		}
+	}
 }
 
 // Fault is something that a platform does wrong, and what coverage has to call it.

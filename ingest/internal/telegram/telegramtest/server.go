@@ -102,7 +102,7 @@ func (s *Server) updates(w http.ResponseWriter, offset, limit string) {
 			all = append(all, json.RawMessage(`{"update_id":`+strconv.FormatInt(id, 10)+`,`+extra+`}`))
 		}
 	}
-	all = all[:min(most, len(all))]
+	all = all[:min(s.World.Fit(most), len(all))]
 	if s.World.Shuffle != nil {
 		s.World.Shuffle.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	}
