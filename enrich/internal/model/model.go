@@ -47,16 +47,6 @@ type Header struct {
 	Networks []NetworkHeader `json:"networks,omitempty"`
 }
 
-// SpaceHeader describes one table of weights.
-type SpaceHeader struct {
-	Name    string `json:"name"`
-	Bits    int    `json:"bits"`
-	Columns int    `json:"columns"`
-	// WordScale and ConceptScale are how much the views by words and by concepts count beside that by characters; 0 leaves a view out.
-	WordScale    float64 `json:"word_scale"`
-	ConceptScale float64 `json:"concept_scale"`
-}
-
 // Head is a run of columns with its labels and calibration: p = softmax or sigmoid of (Slope[i]*score[i] + Offset[i]).
 type Head struct {
 	Name   string   `json:"name"`
@@ -70,15 +60,6 @@ type Head struct {
 	Offset   []float64 `json:"offset"`
 	// Threshold is the probability from which a label is reported; for a softmax head the probability under which it abstains.
 	Threshold []float64 `json:"threshold"`
-}
-
-// Space is one table of weights.
-type Space struct {
-	SpaceHeader
-	// Scale turns a column's integer sums back into scores.
-	Scale, Bias []float32
-	// Weights has 2^Bits rows of Columns.
-	Weights []int16
 }
 
 // Model is a loaded artefact. It is read-only and safe for concurrent use.
@@ -115,11 +96,13 @@ func (m *Model) Encode() ([]byte, error) {
 		for _, v := range t.Bias {
 			b.Write(le.AppendUint32(nil, math.Float32bits(v)))
 		}
-		row := make([]byte, 0, 2*len(t.Weights))
-		for _, v := range t.Weights {
-			row = le.AppendUint16(row, uint16(v))
+		weights := make([]byte, 0, 2*t.Columns<<t.Bits)
+		for row := range 1 << t.Bits {
+			for c := range t.Columns {
+				weights = le.AppendUint16(weights, uint16(t.Weight(row, c)))
+			}
 		}
-		b.Write(row)
+		b.Write(weights)
 	}
 	for _, n := range m.Nets {
 		b.Write(n.append(nil))
@@ -160,20 +143,21 @@ func Decode(b []byte) (*Model, error) {
 		if h.Bits < 1 || h.Bits > maxBits || h.Columns < 1 || h.Columns > maxColumns {
 			return nil, fmt.Errorf("decoding a model: space %q has %d bits and %d columns: %w", h.Name, h.Bits, h.Columns, ErrDamaged)
 		}
-		rows := h.Columns << h.Bits
-		if len(body) < 8*h.Columns+2*rows {
+		if len(body) < 8*h.Columns+2*h.Columns<<h.Bits {
 			return nil, fmt.Errorf("decoding a model: space %q is cut short: %w", h.Name, ErrDamaged)
 		}
-		t := Space{SpaceHeader: h, Scale: make([]float32, h.Columns), Bias: make([]float32, h.Columns), Weights: make([]int16, rows)}
+		t := NewSpace(h)
 		for i := range t.Scale {
 			t.Scale[i] = math.Float32frombits(le.Uint32(body[4*i:]))
 			t.Bias[i] = math.Float32frombits(le.Uint32(body[4*(h.Columns+i):]))
 		}
 		body = body[8*h.Columns:]
-		for i := range t.Weights {
-			t.Weights[i] = int16(le.Uint16(body[2*i:]))
+		for row := range 1 << h.Bits {
+			for c := range h.Columns {
+				t.SetWeight(row, c, int16(le.Uint16(body)))
+				body = body[2:]
+			}
 		}
-		body = body[2*rows:]
 		m.Tables = append(m.Tables, t)
 	}
 	for _, h := range m.Networks {
@@ -209,26 +193,25 @@ func (m *Model) Head(name string) (*Head, error) {
 	return nil, fmt.Errorf("model %s has no head %q", m.Version, name)
 }
 
-const (
-	cacheSlots   = 1 << 14
-	cacheKeySize = 24
-)
+// metBits is the binary logarithm of how many words a scorer keeps the sums of.
+const metBits = 15
 
 // Scorer scores documents. It keeps the sums of words that it met, which changes no result; it is not safe for concurrent use.
 type Scorer struct {
 	m *Model
 	// Scores has one row a space.
 	scores [][]float64
-	// A text has too few features of its own for the sums by word or concept to pass 32 bits; n-grams repeat.
-	words, concepts [][]int32
-	chars           [][]int64
+	// A text has too few features of its own for the sums by word or concept to pass 32 bits; n-grams repeat. The columns of all spaces follow each other.
+	words, concepts []int32
+	chars           []int64
 
-	width  int
-	keys   [][cacheKeySize]byte
-	counts []int32
-	sums   []int32
-	one    []int32
-	grams  []uint32
+	width int
+	met   metWords
+	// counts and sums are the number of n-grams of each word that was met, and their sums.
+	counts, sums []int32
+	one          []int32
+	grams        []uint32
+	packed       []uint64
 
 	// doc is the document scored last; the networks read it only when a head asks for them.
 	doc      *text.Doc
@@ -238,18 +221,16 @@ type Scorer struct {
 
 // NewScorer returns a scorer of m.
 func NewScorer(m *Model) *Scorer {
-	s := &Scorer{m: m, grams: make([]uint32, 0, text.MaxGrams)}
+	s := &Scorer{m: m, grams: make([]uint32, 0, text.MaxGrams), met: newMetWords(metBits), counts: make([]int32, 1<<metBits)}
+	widest := 0
 	for _, t := range m.Tables {
 		s.scores = append(s.scores, make([]float64, t.Columns))
-		s.words = append(s.words, make([]int32, t.Columns))
-		s.concepts = append(s.concepts, make([]int32, t.Columns))
-		s.chars = append(s.chars, make([]int64, t.Columns))
 		s.width += t.Columns
+		widest = max(widest, t.words)
 	}
-	s.keys = make([][cacheKeySize]byte, cacheSlots)
-	s.counts = make([]int32, cacheSlots)
-	s.sums = make([]int32, cacheSlots*s.width)
-	s.one = make([]int32, s.width)
+	s.packed = make([]uint64, 2*widest)
+	s.words, s.concepts, s.chars, s.one = make([]int32, s.width), make([]int32, s.width), make([]int64, s.width), make([]int32, s.width)
+	s.sums = make([]int32, s.width<<metBits)
 	for _, n := range m.Nets {
 		s.networks = append(s.networks, newNetworkScorer(n))
 	}
@@ -259,19 +240,37 @@ func NewScorer(m *Model) *Scorer {
 // Score computes the scores of every column for d. D must not change until the last call of Probabilities.
 func (s *Scorer) Score(d *text.Doc) {
 	s.doc, s.read = d, false
+	grams := s.scoreChars(d)
+	wordScale, conceptScale, charScale := ViewScale(len(d.Words)), ViewScale(len(d.Concepts)), ViewScale(grams)
+	at := 0
 	for i := range s.m.Tables {
 		t := &s.m.Tables[i]
-		shift := 32 - t.Bits
-		clear(s.chars[i])
+		words, concepts, chars := s.words[at:at+t.Columns], s.concepts[at:at+t.Columns], s.chars[at:at+t.Columns]
+		at += t.Columns
 		if t.WordScale != 0 {
-			clear(s.words[i])
-			t.add(s.words[i], d.Words, shift)
+			s.sum(t, d.Words, words)
 		}
 		if t.ConceptScale != 0 {
-			clear(s.concepts[i])
-			t.add(s.concepts[i], d.Concepts, shift)
+			s.sum(t, d.Concepts, concepts)
+		}
+		for c := range s.scores[i] {
+			s.scores[i][c] = float64(t.Bias[c]) + float64(t.Scale[c])*(t.WordScale*wordScale*float64(words[c])+
+				t.ConceptScale*conceptScale*float64(concepts[c])+charScale*float64(chars[c]))
 		}
 	}
+}
+
+// sum writes the sums of a space's columns over some features into out.
+func (s *Scorer) sum(t *Space, features []uint32, out []int32) {
+	packed := s.packed[:2*t.words]
+	clear(packed)
+	t.add(packed, features)
+	t.unpack(packed, len(features), out)
+}
+
+// scoreChars sums up the view by characters, and returns how many n-grams it has.
+func (s *Scorer) scoreChars(d *text.Doc) int {
+	clear(s.chars)
 	grams := 0
 	for _, tok := range d.Tokens {
 		if tok.Kind != text.Word && tok.Kind != text.Hashtag {
@@ -279,34 +278,37 @@ func (s *Scorer) Score(d *text.Doc) {
 		}
 		sums, n := s.wordSums(d, tok)
 		grams += n
-		at := 0
-		for i := range s.chars {
-			sum := s.chars[i]
-			for c := range sum {
-				sum[c] += int64(sums[at+c])
-			}
-			at += len(sum)
+		for c, v := range sums[:len(s.chars)] {
+			s.chars[c] += int64(v)
 		}
 	}
-	wordScale, conceptScale, charScale := ViewScale(len(d.Words)), ViewScale(len(d.Concepts)), ViewScale(grams)
-	for i := range s.m.Tables {
-		t := &s.m.Tables[i]
-		for c := range s.scores[i] {
-			s.scores[i][c] = float64(t.Bias[c]) + float64(t.Scale[c])*(t.WordScale*wordScale*float64(s.words[i][c])+
-				t.ConceptScale*conceptScale*float64(s.concepts[i][c])+charScale*float64(s.chars[i][c]))
-		}
-	}
+	return grams
 }
 
-// add sums the weights of some features into sum, one entry a column.
-func (t *Space) add(sum []int32, features []uint32, shift int) {
-	n := len(sum)
-	for _, h := range features {
-		at := int(h>>shift) * n
-		for c, w := range t.Weights[at : at+n] {
-			sum[c] += int32(w)
-		}
+// wordSums returns the sums over the n-grams of one word, and how many they are.
+func (s *Scorer) wordSums(d *text.Doc, tok text.Token) ([]int32, int) {
+	key, short := keyOf(d.Text(tok))
+	if !short {
+		return s.one, s.sumGrams(d, tok, s.one)
 	}
+	slot, met := s.met.find(key)
+	sums := s.sums[slot*s.width : (slot+1)*s.width]
+	if !met {
+		s.counts[slot] = int32(s.sumGrams(d, tok, sums))
+		s.met.keep(slot, key)
+	}
+	return sums, int(s.counts[slot])
+}
+
+func (s *Scorer) sumGrams(d *text.Doc, tok text.Token, out []int32) int {
+	s.grams = d.Grams(tok, s.grams[:0])
+	at := 0
+	for i := range s.m.Tables {
+		t := &s.m.Tables[i]
+		s.sum(t, s.grams, out[at:at+t.Columns])
+		at += t.Columns
+	}
+	return len(s.grams)
 }
 
 // ViewScale is the value of each of n features of one view, so that a long text does not shout.
@@ -315,43 +317,6 @@ func ViewScale(n int) float64 {
 		return 0
 	}
 	return 1 / math.Sqrt(float64(n))
-}
-
-// wordSums returns the sums over the n-grams of one word, and how many they are.
-func (s *Scorer) wordSums(d *text.Doc, tok text.Token) ([]int32, int) {
-	word := d.Text(tok)
-	if len(word) >= cacheKeySize {
-		return s.one, s.sum(d, tok, s.one)
-	}
-	var key [cacheKeySize]byte
-	key[0] = byte(len(word))
-	copy(key[1:], word)
-	slot := int(tok.Hash) & (cacheSlots - 1)
-	sums := s.sums[slot*s.width : (slot+1)*s.width]
-	if s.keys[slot] != key {
-		s.counts[slot] = int32(s.sum(d, tok, sums))
-		s.keys[slot] = key
-	}
-	return sums, int(s.counts[slot])
-}
-
-func (s *Scorer) sum(d *text.Doc, tok text.Token, out []int32) int {
-	clear(out)
-	s.grams = d.Grams(tok, s.grams[:0])
-	at := 0
-	for i := range s.m.Tables {
-		t := &s.m.Tables[i]
-		shift := 32 - t.Bits
-		sum := out[at : at+t.Columns]
-		for _, h := range s.grams {
-			from := int(h>>shift) * t.Columns
-			for c, w := range t.Weights[from : from+t.Columns] {
-				sum[c] += int32(w)
-			}
-		}
-		at += t.Columns
-	}
-	return len(s.grams)
 }
 
 // Raw returns the scores of a head in the document scored last, before calibration. The slice is valid until the next Score.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -17,12 +18,14 @@ func tiny() *Model {
 	m := &Model{Header: Header{Version: "1-test", Seq: 1, Features: text.Version, Spaces: []SpaceHeader{{Name: "a", Bits: 8, Columns: 3, ConceptScale: 0.5}, {Name: "b", Bits: 10, Columns: 2, WordScale: 1, ConceptScale: 1}}}}
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, h := range m.Spaces {
-		t := Space{SpaceHeader: h, Scale: make([]float32, h.Columns), Bias: make([]float32, h.Columns), Weights: make([]int16, h.Columns<<h.Bits)}
+		t := NewSpace(h)
 		for i := range t.Scale {
 			t.Scale[i], t.Bias[i] = r.Float32()/1000, r.Float32()
 		}
-		for i := range t.Weights {
-			t.Weights[i] = int16(r.IntN(65536) - 32768)
+		for row := range 1 << h.Bits {
+			for c := range h.Columns {
+				t.SetWeight(row, c, int16(r.IntN(65536)-32768))
+			}
 		}
 		m.Tables = append(m.Tables, t)
 	}
@@ -98,6 +101,63 @@ func TestBadArtefactsAreRefused(t *testing.T) {
 	short := tiny()
 	short.Tables = short.Tables[:1]
 	f("missing space", encode(t, short), ErrDamaged)
+}
+
+// TestScoresAreTheirDefinition compares the packed sums with a plain reading of the definition, weight by weight.
+func TestScoresAreTheirDefinition(t *testing.T) {
+	m := tiny()
+	a, err := text.NewAnalyzer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := func(space *Space, features []uint32, column int) float64 {
+		sum := 0
+		for _, h := range features {
+			sum += int(space.Weight(int(h>>(32-space.Bits)), column))
+		}
+		return float64(sum)
+	}
+	scorer := NewScorer(m)
+	rapid.Check(t, func(t *rapid.T) {
+		s := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"tidak", "baik", "petugasnya", "buruk", "?", "👍", "antre", "kata-yang-terlalu-panjang-untuk-disimpan", rapid.String().Draw(t, "word")}), 0, 60).Draw(t, "words"), " ")
+		d := &text.Doc{}
+		a.Analyze(d, s)
+		var grams []uint32
+		for _, tok := range d.Tokens {
+			grams = d.Grams(tok, grams)
+		}
+		scorer.Score(d)
+		for i := range m.Tables {
+			space := &m.Tables[i]
+			for c := range space.Columns {
+				want := float64(space.Bias[c]) + float64(space.Scale[c])*(space.WordScale*ViewScale(len(d.Words))*plain(space, d.Words, c)+
+					space.ConceptScale*ViewScale(len(d.Concepts))*plain(space, d.Concepts, c)+ViewScale(len(grams))*plain(space, grams, c))
+				if got := scorer.scores[i][c]; got != want {
+					t.Fatalf("%q: column %d of space %s scores %v, want %v", s, c, space.Name, got, want)
+				}
+			}
+		}
+	})
+}
+
+// TestSumsHaveRoom adds up as many rows as a text can have, all of the largest or smallest weight.
+func TestSumsHaveRoom(t *testing.T) {
+	space := NewSpace(SpaceHeader{Bits: 1, Columns: 5})
+	extremes := []int16{math.MaxInt16, math.MinInt16, 0, math.MinInt16, math.MaxInt16}
+	for row := range 2 {
+		for c, w := range extremes {
+			space.SetWeight(row, c, w)
+		}
+	}
+	features := make([]uint32, mostRows)
+	sum, out := make([]uint64, 2*space.words), make([]int32, space.Columns)
+	space.add(sum, features)
+	space.unpack(sum, len(features), out)
+	for c, w := range extremes {
+		if want := int32(w) * int32(len(features)); out[c] != want {
+			t.Errorf("column %d sums to %d, want %d", c, out[c], want)
+		}
+	}
 }
 
 // TestCacheChangesNothing compares a scorer that met other words before with one that did not.

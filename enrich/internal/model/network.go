@@ -152,12 +152,13 @@ func (n *Network) share(d *text.Doc, t text.Token, rows []uint32, vector, out []
 // shareSize is the length of a share.
 func (n *Network) shareSize() int { return NetworkWindow*n.Filters + n.Labels }
 
-const networkSlots = 1 << 13
+// networkMetBits is the binary logarithm of how many tokens a network keeps the shares of.
+const networkMetBits = 13
 
 // networkScorer runs a network, keeping the shares of tokens that it met; that changes no result.
 type networkScorer struct {
 	n      *Network
-	keys   [][cacheKeySize]byte
+	met    metWords
 	shares []float32
 	// long is the share of a token too long to keep.
 	long, vector []float32
@@ -170,7 +171,7 @@ type networkScorer struct {
 }
 
 func newNetworkScorer(n *Network) *networkScorer {
-	s := &networkScorer{n: n, keys: make([][cacheKeySize]byte, networkSlots), shares: make([]float32, networkSlots*n.shareSize()), long: make([]float32, n.shareSize()),
+	s := &networkScorer{n: n, met: newMetWords(networkMetBits), shares: make([]float32, n.shareSize()<<networkMetBits), long: make([]float32, n.shareSize()),
 		vector: make([]float32, n.Dims), rows: make([]uint32, 0, text.MaxGrams+1), top: make([]float32, n.Filters), mean: make([]float32, n.Labels), scores: make([]float64, n.Labels)}
 	for i := range s.sums {
 		s.sums[i] = make([]float32, n.Filters)
@@ -180,19 +181,17 @@ func newNetworkScorer(n *Network) *networkScorer {
 
 // of returns the share of a token; it holds until the next call.
 func (s *networkScorer) of(d *text.Doc, t text.Token) []float32 {
-	word, size := d.Text(t), s.n.shareSize()
-	if len(word) >= cacheKeySize {
+	key, short := keyOf(d.Text(t))
+	if !short {
 		s.rows = s.n.share(d, t, s.rows, s.vector, s.long)
 		return s.long
 	}
-	var key [cacheKeySize]byte
-	key[0] = byte(len(word))
-	copy(key[1:], word)
-	slot := int(t.Hash) & (networkSlots - 1)
+	size := s.n.shareSize()
+	slot, met := s.met.find(key)
 	out := s.shares[slot*size : (slot+1)*size]
-	if s.keys[slot] != key {
+	if !met {
 		s.rows = s.n.share(d, t, s.rows, s.vector, out)
-		s.keys[slot] = key
+		s.met.keep(slot, key)
 	}
 	return out
 }

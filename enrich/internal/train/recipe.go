@@ -377,7 +377,7 @@ func trainSpace(m *model.Model, at int, spec spaceSpec, analyzer *text.Analyzer,
 	close(work)
 	wait.Wait()
 
-	table := model.Space{SpaceHeader: model.SpaceHeader{Name: spec.name, Bits: spec.bits, Columns: len(columns), WordScale: spec.words, ConceptScale: spec.concepts}}
+	table := model.NewSpace(model.SpaceHeader{Name: spec.name, Bits: spec.bits, Columns: len(columns), WordScale: spec.words, ConceptScale: spec.concepts})
 	quantise(&table, weights, biases)
 	m.Spaces = append(m.Spaces, table.SpaceHeader)
 	m.Tables = append(m.Tables, table)
@@ -424,9 +424,7 @@ func trainColumn(x *matrix, examples []*corpus.Example, foldOf []int, c column, 
 
 // quantise stores the weights in 16 bits, each column on its own scale.
 func quantise(t *model.Space, weights [][]float32, biases []float32) {
-	n := len(weights)
-	t.Scale, t.Bias = make([]float32, n), biases
-	t.Weights = make([]int16, n<<t.Bits)
+	t.Bias = biases
 	for c, w := range weights {
 		top := float32(0)
 		for _, v := range w {
@@ -437,7 +435,7 @@ func quantise(t *model.Space, weights [][]float32, biases []float32) {
 		}
 		t.Scale[c] = top / math.MaxInt16
 		for f, v := range w {
-			t.Weights[f*n+c] = int16(math.Round(float64(v / t.Scale[c])))
+			t.SetWeight(f, c, int16(math.Round(float64(v/t.Scale[c]))))
 		}
 	}
 }
