@@ -320,7 +320,12 @@ func (s *Source) threads(ctx context.Context, since, until time.Time, emit sourc
 	for i := range s.env.Directory.All() {
 		in := &s.env.Directory.All()[i]
 		for _, account := range in.Accounts[schemas.PlatformBluesky] {
-			if err := s.api.Threads(ctx, source.Account{Institution: in, Account: account}, since, until, emit); err != nil {
+			err := s.api.Threads(ctx, source.Account{Institution: in, Account: account}, since, until, emit)
+			if web.IsGone(err) { // it has no threads, and must not keep the others from theirs
+				s.env.Log.Warn("an official account is not there", "institution", in.ID, "account", account.Name(), "error", err)
+				continue
+			}
+			if err != nil {
 				return err
 			}
 		}

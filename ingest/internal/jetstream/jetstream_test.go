@@ -76,8 +76,9 @@ func newBench(t testing.TB, settings Settings) *bench {
 			t.Fatal(err)
 		}
 	}
+	officials := directory(t, `{id: "did:plc:gone"}, {handle: `+blueskytest.Handle+"}", "") // the first is an account that is no more
 	b.source, err = newSource(source.Environment{
-		Config: source.Config{Platform: Name, BaseURL: stream.URL, AllowPrivate: true}.WithDefaults(), Directory: directory(t, "{handle: "+blueskytest.Handle+"}", ""),
+		Config: source.Config{Platform: Name, BaseURL: stream.URL, AllowPrivate: true}.WithDefaults(), Directory: officials,
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Settings: &b.settings, Known: b.book.Message, KnownAuthor: b.book.Author,
 	})
 	if err != nil {
