@@ -62,6 +62,10 @@ func (t *Space) SetWeight(row, column int, w int16) {
 // the processor waits for their memory together.
 func (t *Space) add(sum []uint64, features []uint32) {
 	shift, n := 32-t.Bits, t.words
+	if n == 1 {
+		t.addNarrow(sum, features)
+		return
+	}
 	even, odd := sum[:n], sum[n:2*n]
 	row := func(h uint32) []uint64 {
 		at := int(h>>shift) * n
@@ -81,6 +85,19 @@ func (t *Space) add(sum []uint64, features []uint32) {
 			odd[k] += a >> 16 & evenLanes
 		}
 	}
+}
+
+// addNarrow is add where a row is one word.
+func (t *Space) addNarrow(sum []uint64, features []uint32) {
+	shift := 32 - t.Bits
+	var even, odd uint64
+	for _, h := range features {
+		a := t.rows[h>>shift]
+		even += a & evenLanes
+		odd += a >> 16 & evenLanes
+	}
+	sum[0] += even
+	sum[1] += odd
 }
 
 // unpack writes the sum of each column over n rows into out, Columns of them.

@@ -2,7 +2,9 @@ package text
 
 import (
 	"fmt"
+	"maps"
 	"math/bits"
+	"slices"
 	"strings"
 )
 
@@ -34,8 +36,59 @@ func (s conceptSet) list(dst []uint8) []uint8 {
 	return dst
 }
 
+// conceptTable finds the concepts of a word, or of a pair of words, by its hash: a word is asked for in a text far more often than it has any.
+type conceptTable struct {
+	may   Filter
+	shift int
+	slots []conceptSlot
+	// sets are the sets that occur; a slot with set 0 is empty.
+	sets []conceptSet
+}
+
+type conceptSlot struct{ hash, set uint32 }
+
+func newConceptTable(of map[uint32]conceptSet) conceptTable {
+	// At least half of the slots are empty, so that a search is short.
+	size := bits.Len(uint(2 * len(of)))
+	t := conceptTable{may: NewFilter(slices.Collect(maps.Keys(of))), shift: 32 - size, slots: make([]conceptSlot, 1<<size), sets: make([]conceptSet, 1)}
+	places := map[conceptSet]uint32{}
+	for h, set := range of {
+		place, known := places[set]
+		if !known {
+			place = uint32(len(t.sets))
+			places[set] = place
+			t.sets = append(t.sets, set)
+		}
+		slot := t.slot(h)
+		t.slots[slot] = conceptSlot{h, place}
+	}
+	return t
+}
+
+// slot is where a hash stands, or would.
+func (t *conceptTable) slot(h uint32) int {
+	i := int(h >> t.shift)
+	for t.slots[i].set != 0 && t.slots[i].hash != h {
+		i = (i + 1) & (len(t.slots) - 1)
+	}
+	return i
+}
+
+// of returns the concepts of a word or a pair.
+func (t *conceptTable) of(h uint32) conceptSet {
+	if !t.may.May(h) {
+		return conceptSet{}
+	}
+	return t.sets[t.slots[t.slot(h)].set]
+}
+
 func (a *Analyzer) readConcepts(table string) error {
-	a.concepts = map[uint32]conceptSet{}
+	concepts := map[uint32]conceptSet{}
+	add := func(h uint32, concept int) {
+		set := concepts[h]
+		set.add(concept)
+		concepts[h] = set
+	}
 	concept := 0
 	for i, line := range strings.Split(table, "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -51,21 +104,16 @@ func (a *Analyzer) readConcepts(table string) error {
 				forms = inflect(w)
 			}
 			for _, f := range forms {
-				a.addConcept(a.Canonical(f), concept)
+				add(a.Canonical(f), concept)
 				if first, second, two := strings.Cut(f, "_"); two {
-					a.addConcept(pair(a.Canonical(first), a.Canonical(second)), concept)
+					add(pair(a.Canonical(first), a.Canonical(second)), concept)
 				}
 			}
 		}
 		concept++
 	}
+	a.concepts = newConceptTable(concepts)
 	return nil
-}
-
-func (a *Analyzer) addConcept(h uint32, concept int) {
-	set := a.concepts[h]
-	set.add(concept)
-	a.concepts[h] = set
 }
 
 // nasal is the form of an Indonesian base word behind meN- and peN-, and what N- alone makes of it in speech: pukul, mukul.
@@ -116,13 +164,8 @@ func (a *Analyzer) conceptFeatures(d *Doc) {
 		if t.Kind == Punctuation || t.Kind == Emoji {
 			continue
 		}
-		var set conceptSet
-		if a.maybeConcept.May(t.Hash) {
-			set = a.concepts[t.Hash]
-		}
-		if h := pair(previous, t.Hash); a.maybeConcept.May(h) {
-			set.union(a.concepts[h])
-		}
+		set := a.concepts.of(t.Hash)
+		set.union(a.concepts.of(pair(previous, t.Hash)))
 		previous = t.Hash
 		plain.union(set)
 		if t.Negated {

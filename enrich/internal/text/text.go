@@ -11,6 +11,7 @@ import (
 	_ "embed"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 	"unicode"
@@ -74,11 +75,14 @@ type Doc struct {
 	Concepts []uint32
 	Shape    Shape
 
-	src, buf   []byte
-	seen       []uint32
-	seenHash   []uint32
+	src, buf []byte
+	// seen are the features by word that this text has already; what bears the number of another text is none.
+	seen       []seenFeature
+	seenMask   uint32
 	generation uint32
 }
+
+type seenFeature struct{ generation, hash uint32 }
 
 // Text is the token as the analyser saw it: folded, elongation removed, before the canonical form.
 func (d *Doc) Text(t Token) []byte { return d.buf[t.start:t.end] }
@@ -92,11 +96,11 @@ var conceptsTSV string
 // Analyzer holds the read-only tables that analysing needs. It is safe for concurrent use; a Doc is not.
 type Analyzer struct {
 	canonical map[string]uint32
-	concepts  map[uint32]conceptSet
+	concepts  conceptTable
 	negations map[uint32]bool
 	stops     map[uint32]bool
 	// Most words are in none of the maps; the filters say so faster.
-	maybeVariant, maybeConcept, maybeParticle Filter
+	maybeVariant, maybeParticle Filter
 }
 
 // NewAnalyzer reads the embedded table of canonical forms.
@@ -132,7 +136,6 @@ func NewAnalyzer() (*Analyzer, error) {
 	}
 	particles = slices.AppendSeq(slices.AppendSeq(particles, maps.Keys(a.negations)), maps.Keys(a.stops))
 	a.maybeVariant, a.maybeParticle = NewFilter(variants), NewFilter(particles)
-	a.maybeConcept = NewFilter(slices.Collect(maps.Keys(a.concepts)))
 	return a, nil
 }
 
@@ -189,34 +192,41 @@ func (a *Analyzer) Analyze(d *Doc, s string) {
 	d.Tokens, d.Words, d.Concepts, d.buf = d.Tokens[:0], d.Words[:0], d.Concepts[:0], d.buf[:0]
 	d.Shape = Shape{}
 	if d.seen == nil {
-		d.seen, d.seenHash = make([]uint32, 1<<seenBits), make([]uint32, 1<<seenBits)
+		d.seen = make([]seenFeature, 1<<seenBits)
 	}
 	d.src = norm.NFKC.AppendString(d.src[:0], s)
 	if len(d.src) > 2*MaxBytes {
 		d.src = d.src[:2*MaxBytes]
 	}
 	a.tokenize(d)
-	d.generation++
-	if d.generation == 0 {
-		clear(d.seen)
-		d.generation = 1
-	}
+	d.forget()
 	a.wordFeatures(d)
 	a.conceptFeatures(d)
 }
 
 // fresh reports whether h is new in this text, and remembers it.
 func (d *Doc) fresh(h uint32) bool {
-	const mask = 1<<seenBits - 1
-	for i := h & mask; ; i = (i + 1) & mask {
-		if d.seen[i] != d.generation {
-			d.seen[i], d.seenHash[i] = d.generation, h
+	for i := h & d.seenMask; ; i = (i + 1) & d.seenMask {
+		switch at := &d.seen[i]; {
+		case at.generation != d.generation:
+			*at = seenFeature{d.generation, h}
 			return true
-		}
-		if d.seenHash[i] == h {
+		case at.hash == h:
 			return false
 		}
 	}
+}
+
+// forget begins a text, of which there are no features yet. A short text uses the beginning of the table alone, which stays near the processor.
+func (d *Doc) forget() {
+	d.generation++
+	if d.generation == 0 {
+		clear(d.seen)
+		d.generation = 1
+	}
+	// A token has three features at most, and the shape a dozen.
+	most := min(maxFeatures, 3*len(d.Tokens)+16)
+	d.seenMask = 1<<min(seenBits, bits.Len(uint(2*most))) - 1
 }
 
 func (d *Doc) addWord(h uint32) {
