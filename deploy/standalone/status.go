@@ -126,7 +126,7 @@ func (s *status) lag(ctx context.Context, w io.Writer, now time.Time) error {
 }
 
 func (s *status) dead(ctx context.Context, w io.Writer, _ time.Time) error {
-	lags, err := kafka.Lag(ctx, s.kafka, s.groups[0].group, schemas.TopicDead)
+	lags, err := kafka.Extents(ctx, s.kafka, schemas.TopicDead)
 	if err != nil {
 		return err
 	}

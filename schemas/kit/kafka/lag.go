@@ -37,21 +37,30 @@ func Lag(ctx context.Context, conn Conn, group string, topics ...string) ([]Part
 	return lags, nil
 }
 
+// Extents returns where every partition of the topics begins and ends, ordered by topic and partition: what Lag returns, of no group. Committed is -1.
+func Extents(ctx context.Context, conn Conn, topics ...string) ([]PartitionLag, error) {
+	if err := conn.validate(); err != nil {
+		return nil, fmt.Errorf("reading the extents of topics: %w", err)
+	}
+	client, transport := conn.client()
+	defer transport.CloseIdleConnections()
+	all, err := allPartitions(ctx, client, topics)
+	if err != nil {
+		return nil, fmt.Errorf("reading the extents of topics: %w", err)
+	}
+	extents, err := logs(ctx, client, all)
+	if err != nil {
+		return nil, fmt.Errorf("reading the extents of topics: %w", err)
+	}
+	return extents, nil
+}
+
 func lag(ctx context.Context, client *kafkago.Client, group string, topics []string) ([]PartitionLag, error) {
-	have, err := partitions(ctx, client, topics)
+	all, err := allPartitions(ctx, client, topics)
 	if err != nil {
 		return nil, err
 	}
-	request := &kafkago.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{}}
-	for _, topic := range topics {
-		n, ok := have[topic]
-		if !ok {
-			return nil, &UnknownTopicError{Topic: topic}
-		}
-		for p := range n {
-			request.Topics[topic] = append(request.Topics[topic], p)
-		}
-	}
+	request := &kafkago.OffsetFetchRequest{GroupID: group, Topics: all}
 	// The committed offsets first: what is committed between the two requests makes the lag too large, never too small.
 	committed, err := client.OffsetFetch(ctx, request)
 	if err == nil {
@@ -79,6 +88,25 @@ func lag(ctx context.Context, client *kafkago.Client, group string, topics []str
 		}
 	}
 	return lags, nil
+}
+
+// allPartitions returns the partitions of the topics, all of which have to exist.
+func allPartitions(ctx context.Context, client *kafkago.Client, topics []string) (map[string][]int, error) {
+	have, err := partitions(ctx, client, topics)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]int{}
+	for _, topic := range topics {
+		n, ok := have[topic]
+		if !ok {
+			return nil, &UnknownTopicError{Topic: topic}
+		}
+		for p := range n {
+			all[topic] = append(all[topic], p)
+		}
+	}
+	return all, nil
 }
 
 // logs returns the first offset and the high watermark of the partitions, ordered, with Committed -1.

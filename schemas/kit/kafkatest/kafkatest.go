@@ -281,19 +281,10 @@ func (b *Broker) Topic(tb testing.TB, partitions int) string {
 // DeleteRecords deletes a partition's records before the offset, as retention would.
 func (b *Broker) DeleteRecords(tb testing.TB, topic string, partition int, before int64) {
 	tb.Helper()
-	part := kmsg.NewDeleteRecordsRequestTopicPartition()
-	part.Partition, part.Offset = int32(partition), before
-	t := kmsg.NewDeleteRecordsRequestTopic()
-	t.Topic, t.Partitions = topic, append(t.Partitions, part)
-	request := kmsg.NewPtrDeleteRecordsRequest()
-	request.Topics, request.TimeoutMillis = append(request.Topics, t), 10_000
-	response := ask(tb, b, request).(*kmsg.DeleteRecordsResponse)
-	for _, t := range response.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				tb.Fatalf("deleting records of topic %q, partition %d: %v", topic, p.Partition, err)
-			}
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), Patience())
+	defer cancel()
+	if _, err := kafka.DeleteBefore(ctx, b.Conn, topic, partition, before); err != nil {
+		tb.Fatal(err)
 	}
 }
 

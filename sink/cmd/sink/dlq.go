@@ -12,13 +12,16 @@ import (
 
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/sink"
 	"github.com/dwiarah/dwiarah/sink/internal/deadletter"
+	"github.com/dwiarah/dwiarah/sink/internal/store"
 )
 
 type dlqCommand struct {
 	List   dlqList   `cmd:"" help:"List dead letters, a line each, then how many there are by stage and reason."`
 	Show   dlqShow   `cmd:"" help:"Show one dead letter with the record it keeps."`
 	Replay dlqReplay `cmd:"" help:"Put the records of dead letters back on the topics they came from."`
+	Purge  dlqPurge  `cmd:"" help:"Delete dead letters for good, from the front of each partition as far as the filters take them all."`
 }
 
 // filter chooses letters.
@@ -153,6 +156,54 @@ func (c dlqReplay) Run(ctx context.Context, a *app) error {
 	}
 	fmt.Fprintf(a.Out, "%s %d of %d letters\n", verb, replayed, len(chosen))
 	return err
+}
+
+type dlqPurge struct {
+	filter
+	Yes bool `help:"Do it. Without this it is only said what would be purged."`
+}
+
+func (c dlqPurge) Run(ctx context.Context, a *app) (err error) {
+	cfg, err := a.config()
+	if err := errors.Join(err, c.check()); err != nil {
+		return err
+	}
+	if c.filter == (filter{}) {
+		return errors.New("purging every dead letter there is wants to be said: a filter such as --until with a time")
+	}
+	conn, err := cfg.Kafka.Conn(sink.ClientID)
+	if err != nil {
+		return err
+	}
+	cuts, err := deadletter.Cuts(ctx, conn, c.takes)
+	if err != nil {
+		return err
+	}
+	verb := "would purge"
+	if c.Yes {
+		verb = "purged"
+		s, err := store.Open(cfg.ClickHouse)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(deadletter.Purge(ctx, conn, s, cuts, time.Now()), s.Close()); err != nil {
+			return err
+		}
+	}
+	chosen, purged := 0, 0
+	for _, cut := range cuts {
+		chosen += len(cut.Letters) + cut.Behind
+		purged += len(cut.Letters)
+		if l := cut.InTheWay; l != nil {
+			fmt.Fprintf(a.Out, "left: %d letters of partition %d behind letter %s (%s %s of %s), which the filters leave\n", cut.Behind, cut.Partition, l.ID(), l.GetStage(),
+				l.GetReason(), stamp(l.GetAtMs()))
+		}
+	}
+	fmt.Fprintf(a.Out, "%s %d of %d letters\n", verb, purged, chosen)
+	if !c.Yes && purged > 0 {
+		fmt.Fprintln(a.Out, "nothing was done: --yes purges them, and what was not replayed is lost with them")
+	}
+	return nil
 }
 
 func find(ctx context.Context, conn kafka.Conn, id string) (deadletter.Letter, error) {

@@ -275,40 +275,101 @@ func TestEraseLeavesTombstonesAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestDeadLettersAreListedShownAndReplayed(t *testing.T) {
-	b, err := broker.Start(broker.Config{Log: slog.New(slog.DiscardHandler), Topics: []kafka.TopicSpec{
-		{Name: schemas.TopicRaw, Partitions: 1}, {Name: schemas.TopicEnriched, Partitions: 1}, {Name: schemas.TopicDead, Partitions: 1},
-	}})
+// withTopics returns how to reach a broker of the test's own, the embedded or a real one, that has these topics.
+func withTopics(t *testing.T, topics ...kafka.TopicSpec) kafka.Conn {
+	t.Helper()
+	b := kafkatest.Start(t)
+	if err := kafka.EnsureTopics(t.Context(), b.Conn, topics); err != nil {
+		t.Fatal(err)
+	}
+	return b.Conn
+}
+
+func newProducer(t *testing.T, conn kafka.Conn) *kafka.Producer {
+	t.Helper()
+	p, err := kafka.NewProducer(kafka.ProducerConfig{Conn: conn})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
-	c, _ := configured(t, b.Addr())
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// post puts a letter on the dead-letter topic.
+func post(t *testing.T, producer *kafka.Producer, l *event.DeadLetter) {
+	t.Helper()
+	value, err := event.Encode(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := producer.Produce(t.Context(), kafka.Record{Topic: schemas.TopicDead, Key: l.Key, Value: value,
+		Headers: []kafka.Header{{Key: event.SchemaHeader, Value: event.SchemaValue()}}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDeadLettersArePurged(t *testing.T) {
+	conn := withTopics(t, kafka.TopicSpec{Name: schemas.TopicDead, Partitions: 1})
+	c, db := configured(t, conn.Brokers...)
+	producer := newProducer(t, conn)
+	day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for n, stage := range []string{schemas.StageSink, schemas.StageSink, schemas.StageIngest, schemas.StageSink, schemas.StageSink} {
+		l := &event.DeadLetter{Stage: stage, Reason: string(schemas.DeadRefused), Original: []byte("{}"), Source: schemas.TopicEnriched, Partition: 3, Offset: int64(100 + n), Attempt: 1,
+			AtMs: day.Add(time.Duration(n) * time.Hour).UnixMilli()}
+		if stage == schemas.StageIngest {
+			l.Reason, l.Source = string(schemas.DeadMalformed), "arsip.jsonl"
+		}
+		post(t, producer, l)
+	}
+	for _, args := range [][]string{{"dlq", "purge"}, {"dlq", "purge", "--yes"}, {"dlq", "purge", "--reason", "bad", "--yes"}} {
+		if code, _, errOut := c.run(args...); code == 0 || errOut == "" {
+			t.Errorf("%v ended with %d: %s", args, code, errOut)
+		}
+	}
+	// A letter that the filter leaves keeps those behind it, for Kafka deletes from the front.
+	want := []string{"left: 2 letters of partition 0 behind letter 0:2 (ingest malformed of 2026-03-01T02:00:00Z)"}
+	c.want([]string{"dlq", "purge", "--stage", "sink"}, append(want, "would purge 2 of 4 letters", "--yes")...)
+	c.want([]string{"dlq", "list"}, "0:0", "4 sink refused_by_store")
+	if n := storetest.Count(t, db, "SELECT count() FROM purged_letters"); n != 0 {
+		t.Errorf("a dry run leaves %d letters on record", n)
+	}
+	c.want([]string{"dlq", "purge", "--stage", "sink", "--yes"}, append(want, "purged 2 of 4 letters")...)
+	if out := c.want([]string{"dlq", "list"}, "0:2", "2 sink refused_by_store", "1 ingest malformed"); strings.Contains(out, "0:1 ") {
+		t.Errorf("a purged letter is listed: %s", out)
+	}
+	if code, _, errOut := c.run("dlq", "show", "0:1"); code == 0 || !strings.Contains(errOut, "any more") {
+		t.Errorf("a purged letter is shown, %d: %s", code, errOut)
+	}
+	c.want([]string{"dlq", "purge", "--stage", "enrich", "--yes"}, "purged 0 of 0 letters")
+	c.want([]string{"dlq", "purge", "--until", "2026-03-01T04:00:00Z", "--yes"}, "purged 2 of 2 letters")
+	c.want([]string{"dlq", "list"}, "0:4", "1 sink refused_by_store")
+	if n := storetest.Count(t, db, "SELECT count() FROM purged_letters WHERE (source, partition, offset, stage, reason, toHour(written_at)) IN ("+
+		"('mentions.enriched.v1', 3, 100, 'sink', 'refused_by_store', 0), ('mentions.enriched.v1', 3, 101, 'sink', 'refused_by_store', 1),"+
+		"('arsip.jsonl', 3, 102, 'ingest', 'malformed', 2), ('mentions.enriched.v1', 3, 103, 'sink', 'refused_by_store', 3)) AND purged_at > now() - 3600"); n != 4 {
+		t.Errorf("%d letters are on record, want 4", n)
+	}
+}
+
+func TestDeadLettersAreListedShownAndReplayed(t *testing.T) {
+	conn := withTopics(t, kafka.TopicSpec{Name: schemas.TopicRaw, Partitions: 1}, kafka.TopicSpec{Name: schemas.TopicEnriched, Partitions: 1}, kafka.TopicSpec{Name: schemas.TopicDead, Partitions: 1})
+	c, _ := configured(t, conn.Brokers...)
 	c.want([]string{"dlq", "list"}, "no dead letters")
 
-	conn := kafka.Conn{Brokers: []string{b.Addr()}}
-	producer, err := kafka.NewProducer(kafka.ProducerConfig{Conn: conn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer producer.Close()
+	producer := newProducer(t, conn)
 	original, err := event.Encode(storetest.Enriched(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	headers := []kafka.Header{{Key: event.SchemaHeader, Value: event.SchemaValue()}}
 	for _, l := range []*event.DeadLetter{
 		{Stage: schemas.StageSink, Reason: string(schemas.DeadRefused), Detail: "ClickHouse code 469", Original: original, Source: schemas.TopicEnriched, Partition: 2,
 			Offset: 7, Attempt: 1, AtMs: 1772326923456, Key: []byte("k1"), Headers: []*event.Header{{Key: event.SchemaHeader, Value: event.SchemaValue()}}},
 		{Stage: schemas.StageIngest, Reason: string(schemas.DeadMalformed), Detail: "a line\nbroken", Original: []byte("{oops"), Source: "arsip.jsonl", Offset: 12, Attempt: 1},
 	} {
-		value, err := event.Encode(l)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := producer.Produce(t.Context(), kafka.Record{Topic: schemas.TopicDead, Value: value, Headers: headers}); err != nil {
-			t.Fatal(err)
-		}
+		post(t, producer, l)
 	}
 	c.want([]string{"dlq", "list"}, "0:0", "2026-03-01T01:02:03Z", "mentions.enriched.v1/2@7", "arsip.jsonl:12", "a line·broken", "1 sink refused_by_store", "1 ingest malformed")
 	if out := c.want([]string{"dlq", "list", "--stage", "sink"}, "0:0"); strings.Contains(out, "arsip") {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
-	"github.com/dwiarah/dwiarah/schemas/kit/broker"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
@@ -40,20 +39,10 @@ func untilRead(t *testing.T, conn kafka.Conn, group string, ended <-chan error, 
 }
 
 func TestVerifySaysWhatHasNoFate(t *testing.T) {
-	b, err := broker.Start(broker.Config{Log: slog.New(slog.DiscardHandler), Topics: []kafka.TopicSpec{
-		{Name: schemas.TopicRaw, Partitions: 2}, {Name: schemas.TopicEnriched, Partitions: 2}, {Name: schemas.TopicLedger, Partitions: 1}, {Name: schemas.TopicDead, Partitions: 1},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	c, db := configured(t, b.Addr())
-	conn := kafka.Conn{Brokers: []string{b.Addr()}}
-	producer, err := kafka.NewProducer(kafka.ProducerConfig{Conn: conn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer producer.Close()
+	conn := withTopics(t, kafka.TopicSpec{Name: schemas.TopicRaw, Partitions: 2}, kafka.TopicSpec{Name: schemas.TopicEnriched, Partitions: 2},
+		kafka.TopicSpec{Name: schemas.TopicLedger, Partitions: 1}, kafka.TopicSpec{Name: schemas.TopicDead, Partitions: 1})
+	c, db := configured(t, conn.Brokers...)
+	producer := newProducer(t, conn)
 	produce := func(topic string, value []byte) {
 		t.Helper()
 		if err := producer.Produce(t.Context(), kafka.Record{Topic: topic, Value: value, Headers: []kafka.Header{{Key: event.SchemaHeader, Value: event.SchemaValue()}}}); err != nil {
@@ -111,11 +100,14 @@ func TestVerifySaysWhatHasNoFate(t *testing.T) {
 
 	metrics := filepath.Join(t.TempDir(), "verify.prom")
 	c.want([]string{"verify", "--metrics-file", metrics},
-		"mentions.raw.v1: 20 records behind the positions = 20 enriched + 0 deleted + 0 expired + 0 dead-lettered + 0 older than the next topic + 0 unaccounted; 0 waiting",
-		"mentions.enriched.v1: 21 records behind the positions = 19 stored + 1 deleted + 0 expired + 1 dead-lettered + 0 older than the next topic + 0 unaccounted; 0 waiting")
+		"mentions.raw.v1: 20 records behind the positions = 20 enriched + 0 deleted + 0 expired + 0 dead-lettered + 0 purged + 0 older than the next topic + 0 unaccounted; 0 waiting",
+		"mentions.enriched.v1: 21 records behind the positions = 19 stored + 1 deleted + 0 expired + 1 dead-lettered + 0 purged + 0 older than the next topic + 0 unaccounted; 0 waiting")
 	if text, err := os.ReadFile(metrics); err != nil || !strings.Contains(string(text), `dwiarah_verify_unaccounted_records{topic="mentions.enriched.v1"} 0`) {
 		t.Errorf("metrics: %v\n%s", err, text)
 	}
+
+	c.want([]string{"dlq", "purge", "--source", schemas.TopicEnriched, "--yes"}, "purged 1 of 1 letters")
+	c.want([]string{"verify"}, "mentions.enriched.v1: 21 records behind the positions = 19 stored + 1 deleted + 0 expired + 0 dead-lettered + 1 purged + 0 older than the next topic + 0 unaccounted")
 
 	// What enrich has committed and not made, and a row that is not there any more.
 	produce(schemas.TopicRaw, encoded(storetest.Enriched(100).Message))

@@ -19,13 +19,10 @@ const (
 	fetchBytes   = 2 << 20
 )
 
-// scanGroup owns no offsets: it is only named to ask where the topic begins and ends.
-const scanGroup = "dwiarah-dlq-scan"
-
 // Scan hands the dead-letter topic's letters to f, partition by partition, from the first to the last that is there when Scan begins. It commits
 // nothing and belongs to no group. An error of f ends it and is returned as it is. What is no letter is an error that names its place.
 func Scan(ctx context.Context, conn kafka.Conn, f func(Letter) error) error {
-	extents, err := kafka.Lag(ctx, conn, scanGroup, schemas.TopicDead)
+	extents, err := kafka.Extents(ctx, conn, schemas.TopicDead)
 	if err != nil {
 		return err
 	}
@@ -49,7 +46,7 @@ func scanPartition(ctx context.Context, conn kafka.Conn, extent kafka.PartitionL
 
 // Find returns the letter at that place of the dead-letter topic.
 func Find(ctx context.Context, conn kafka.Conn, partition int, offset int64) (Letter, error) {
-	extents, err := kafka.Lag(ctx, conn, scanGroup, schemas.TopicDead)
+	extents, err := kafka.Extents(ctx, conn, schemas.TopicDead)
 	if err != nil {
 		return Letter{}, err
 	}

@@ -37,13 +37,14 @@ type Stage struct {
 	Hidden     int64 // deleted before or after: a tombstone stands for them
 	Expired    int64 // their retention has ended
 	Dead       int64 // dead-lettered
+	Purged     int64 // dead-lettered, and the letter was purged since
 	Unjudged   int64 // older than what the next topic still holds
 	Violations []string
 }
 
 // Unaccounted is how many records have no fate.
 func (s Stage) Unaccounted() int64 {
-	return s.Committed - s.Passed - s.Hidden - s.Expired - s.Dead - s.Unjudged
+	return s.Committed - s.Passed - s.Hidden - s.Expired - s.Dead - s.Purged - s.Unjudged
 }
 
 // most bounds how many violations are said in full.
@@ -64,7 +65,7 @@ type place struct {
 
 type run struct {
 	Config
-	dead map[place]bool
+	dead, purged map[place]bool
 	// of the enriched topic: the messages in it, and the time of its first record where older ones are gone
 	messages map[uint64]struct{}
 	since    time.Time
@@ -72,7 +73,7 @@ type run struct {
 
 // Run compares, and returns a stage for the raw topic and one for the enriched topic.
 func Run(ctx context.Context, cfg Config) ([]Stage, error) {
-	r := &run{Config: cfg, dead: map[place]bool{}, messages: map[uint64]struct{}{}}
+	r := &run{Config: cfg, dead: map[place]bool{}, purged: map[place]bool{}, messages: map[uint64]struct{}{}}
 	// Positions first, then what is durable: what moves meanwhile can only add to the durable side.
 	raw, err := kafka.Lag(ctx, cfg.Conn, cfg.EnrichGroup, schemas.TopicRaw)
 	if err != nil {
@@ -86,6 +87,9 @@ func Run(ctx context.Context, cfg Config) ([]Stage, error) {
 		r.dead[place{l.GetSource(), l.GetPartition(), l.GetOffset()}] = true
 		return nil
 	}); err != nil {
+		return nil, err
+	}
+	if err := r.readPurged(ctx); err != nil { // after the letters: one that is purged meanwhile is seen here
 		return nil, err
 	}
 	stored, err := r.enriched(ctx, enriched)
@@ -149,6 +153,8 @@ func (r *run) enriched(ctx context.Context, lags []kafka.PartitionLag) (Stage, e
 			switch {
 			case r.dead[at]:
 				s.Dead++
+			case r.purged[at]:
+				s.Purged++
 			case err != nil || rows.CheckEnriched(e) != nil:
 				s.violated("%s/%d@%d: the position is behind it, it makes no row, and no dead letter keeps it", at.topic, at.partition, at.offset)
 			default:
@@ -243,14 +249,36 @@ func (r *run) read(ctx context.Context, of [2]string, keys []string) (map[string
 	return found, result.Err()
 }
 
+// readPurged learns which dead letters an operator has purged.
+func (r *run) readPurged(ctx context.Context) error {
+	result, err := r.Store.Conn().Query(ctx, "SELECT source, partition, offset FROM purged_letters WHERE source IN {topics:Array(String)}",
+		clickhouse.Named("topics", []string{schemas.TopicRaw, schemas.TopicEnriched}))
+	if err != nil {
+		return fmt.Errorf("reading which dead letters were purged: %w", err)
+	}
+	defer result.Close()
+	for result.Next() {
+		var at place
+		if err := result.Scan(&at.topic, &at.partition, &at.offset); err != nil {
+			return fmt.Errorf("reading which dead letters were purged: %w", err)
+		}
+		r.purged[at] = true
+	}
+	return result.Err()
+}
+
 // raw reads what is behind enrich's positions: each message has to be in the enriched topic, or dead-lettered.
 func (r *run) raw(ctx context.Context, lags []kafka.PartitionLag) (Stage, error) {
 	s := positions(schemas.TopicRaw, r.EnrichGroup, lags)
 	for _, l := range lags {
 		l.End = min(l.End, max(l.Committed, l.First))
 		err := deadletter.Read(ctx, r.Conn, l, func(record kafka.Record) error {
-			if r.dead[place{record.Topic, int32(record.Partition), record.Offset}] {
+			switch at := (place{record.Topic, int32(record.Partition), record.Offset}); {
+			case r.dead[at]:
 				s.Dead++
+				return nil
+			case r.purged[at]:
+				s.Purged++
 				return nil
 			}
 			m := &event.Message{}
@@ -295,8 +323,8 @@ func (s Stage) String() string {
 		verb = "stored"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d records behind the positions = %d %s + %d deleted + %d expired + %d dead-lettered + %d older than the next topic + %d unaccounted; %d waiting",
-		s.Topic, s.Committed, s.Passed, verb, s.Hidden, s.Expired, s.Dead, s.Unjudged, s.Unaccounted(), s.Waiting)
+	fmt.Fprintf(&b, "%s: %d records behind the positions = %d %s + %d deleted + %d expired + %d dead-lettered + %d purged + %d older than the next topic + %d unaccounted; %d waiting",
+		s.Topic, s.Committed, s.Passed, verb, s.Hidden, s.Expired, s.Dead, s.Purged, s.Unjudged, s.Unaccounted(), s.Waiting)
 	for _, v := range s.Violations {
 		b.WriteString("\n  " + v)
 	}

@@ -40,7 +40,7 @@ func (p *positions) Progress(ctx context.Context) (page.Progress, error) {
 	if err != nil {
 		return progress, err
 	}
-	dead, err := kafka.Lag(ctx, p.conn, p.sinkGroup, schemas.TopicDead)
+	dead, err := kafka.Extents(ctx, p.conn, schemas.TopicDead)
 	if err != nil {
 		return progress, err
 	}
