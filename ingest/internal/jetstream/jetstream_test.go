@@ -3,7 +3,6 @@ package jetstream
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -22,12 +21,16 @@ import (
 	"github.com/dwiarah/dwiarah/ingest/internal/jetstream/jetstreamtest"
 	"github.com/dwiarah/dwiarah/ingest/internal/recheck"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
-	"github.com/dwiarah/dwiarah/ingest/internal/web"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if task := os.Getenv(readerVariable); task != "" {
+		os.Exit(readAtPace(task))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // bench is a source before a stream and an AppView over one world.
 type bench struct {
@@ -293,47 +296,6 @@ func TestKeywords(t *testing.T) {
 		if got := f.passes(frame(text)); got != want {
 			t.Errorf("%q passes: %v", text, got)
 		}
-	}
-}
-
-// TestReadingAServer replays what the server of DWIARAH_IT_JETSTREAM_URL remembers, as fast as it comes, and says what of a core that takes.
-func TestReadingAServer(t *testing.T) {
-	base := os.Getenv("DWIARAH_IT_JETSTREAM_URL")
-	if base == "" {
-		t.Skip("set DWIARAH_IT_JETSTREAM_URL to measure against a server")
-	}
-	for name, settings := range map[string]Settings{"v2": {Wire: "v2"}, "v2 zstd": {Wire: "v2", Compress: true}, "v1": {Wire: "v1"}, "v1 deflate": {Wire: "v1", Compress: true}} {
-		t.Run(name, func(t *testing.T) {
-			settings.AppView = "http://127.0.0.1:1"
-			s, err := newSource(source.Environment{
-				Config: source.Config{Platform: Name, BaseURL: base, AllowPrivate: true}.WithDefaults(), Directory: directory(t, `{id: "did:plc:kota"}`, ""),
-				Log: slog.New(slog.DiscardHandler), Now: time.Now, Settings: &settings,
-				Known: func(string) (source.Known, bool) { return source.Known{}, false }, KnownAuthor: func(string) bool { return false },
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			r := s.reader(cursor{}, func(context.Context, source.Page) error { return nil })
-			r.end, r.begun = time.Now(), time.Now()
-			stream, decode, err := s.open(t.Context(), cursor{Host: s.client.Base.Host, Seq: 1})
-			if err != nil {
-				t.Fatal(err)
-			}
-			begun, before := time.Now(), cpu()
-			err = web.Follow(t.Context(), stream, beatEvery, func(f web.Frame) error {
-				frame, err := decode(f.Data)
-				if err != nil {
-					return err
-				}
-				return r.take(t.Context(), frame)
-			}, func(time.Duration) error { return r.look(t.Context()) })
-			if !errors.Is(err, errEnd) {
-				t.Fatal(err)
-			}
-			used, n := cpu()-before, float64(r.frames)
-			t.Logf("%d events in %s: %.1f us of a core each, %.1f %% of a core at 2,000 a second", r.frames, time.Since(begun).Round(time.Millisecond), float64(used.Microseconds())/n, 100*2000*used.Seconds()/n)
-		})
 	}
 }
 
