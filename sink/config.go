@@ -61,10 +61,11 @@ func DefaultConfig() Config {
 		Kafka:        KafkaConfig{ConnConfig: kafka.ConnConfig{Brokers: []string{"127.0.0.1:9092"}}, Group: "dwiarah-sink", Drain: config.Duration(10 * time.Second)},
 		ClickHouse:   store.DefaultConfig(),
 		Institutions: "institutions.yaml",
-		Batch:        BatchConfig{Records: 30_000, Bytes: 64 << 20, Age: config.Duration(time.Second)},
-		Reports:      report.DefaultConfig(),
-		Erasure:      erase.DefaultConfig(),
-		Telemetry:    telemetry.DefaultConfig(),
+		// Two batches are in memory at a time, about 4 kB a record with what is made of it; larger ones save the engine little.
+		Batch:     BatchConfig{Records: 20_000, Bytes: 64 << 20, Age: config.Duration(time.Second)},
+		Reports:   report.DefaultConfig(),
+		Erasure:   erase.DefaultConfig(),
+		Telemetry: telemetry.DefaultConfig(),
 	}
 }
 

@@ -21,13 +21,8 @@ var ErrUnknownSchema = errors.New("unknown schema number")
 // ErrMalformed tells that a record's bytes are not of its type.
 var ErrMalformed = errors.New("malformed record")
 
-type wire interface {
-	MarshalVT() ([]byte, error)
-	UnmarshalVT([]byte) error
-}
-
 // Encode returns the record's value. The headers that go with it are SchemaHeader: SchemaValue.
-func Encode(m wire) ([]byte, error) {
+func Encode(m interface{ MarshalVT() ([]byte, error) }) ([]byte, error) {
 	b, err := m.MarshalVT()
 	if err != nil {
 		return nil, fmt.Errorf("encoding %T: %w", m, err)
@@ -39,11 +34,12 @@ func Encode(m wire) ([]byte, error) {
 func SchemaValue() []byte { return strconv.AppendInt(nil, Schema, 10) }
 
 // Decode reads a record's value into m, given the value of its SchemaHeader (nil where there is none). Errors wrap ErrUnknownSchema or ErrMalformed.
-func Decode(schema, value []byte, m wire) error {
+// The texts of m are the bytes of value, not copies: value must not be changed afterwards, and is kept for as long as any of them is.
+func Decode(schema, value []byte, m interface{ UnmarshalVTUnsafe([]byte) error }) error {
 	if string(schema) != strconv.Itoa(Schema) {
 		return fmt.Errorf("%w: header %s is %q, this build reads %d", ErrUnknownSchema, SchemaHeader, schema, Schema)
 	}
-	if err := m.UnmarshalVT(value); err != nil {
+	if err := m.UnmarshalVTUnsafe(value); err != nil {
 		return fmt.Errorf("%w: %T of %d bytes: %w", ErrMalformed, m, len(value), err)
 	}
 	return nil

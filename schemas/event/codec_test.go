@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 type wire interface {
 	proto.Message
 	MarshalVT() ([]byte, error)
-	UnmarshalVT([]byte) error
+	UnmarshalVTUnsafe([]byte) error
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -141,8 +141,7 @@ func render(r kafka.Record) ([]byte, error) {
 
 type message interface {
 	proto.Message
-	MarshalVT() ([]byte, error)
-	UnmarshalVT([]byte) error
+	UnmarshalVTUnsafe([]byte) error
 }
 
 func valueOf(topic string) message {

@@ -11,12 +11,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 )
 
-type wire interface {
-	MarshalVT() ([]byte, error)
-	UnmarshalVT([]byte) error
-}
-
-func encode(topic, key string, m wire) (kafka.Record, error) {
+func encode(topic, key string, m interface{ MarshalVT() ([]byte, error) }) (kafka.Record, error) {
 	value, err := event.Encode(m)
 	if err != nil {
 		return kafka.Record{}, err

@@ -326,7 +326,7 @@ func perMessage(cpu time.Duration, messages float64) float64 {
 }
 
 // limitRows is how many rows an INSERT of the limit has: as many as the sink's.
-const limitRows = 30_000
+const limitRows = 20_000
 
 // limit inserts the same rows of facts once more by the shortest way: blocks in the engine's own form, prepared before, posted one after the other.
 func (b *bench) limit() error {

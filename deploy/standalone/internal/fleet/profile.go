@@ -8,7 +8,7 @@ import (
 	"runtime/pprof"
 )
 
-// profiled calls run, and leaves where its processor time went (NAME.cpu) and what it had allocated by its end (NAME.heap), for go tool pprof.
+// profiled calls run, and leaves where its processor time went (NAME.PID.cpu) and what it had allocated by its end (NAME.PID.heap), for go tool pprof.
 func (r Role) profiled(run func() error) (err error) {
 	if r.Profiles == "" {
 		return run()
@@ -33,7 +33,7 @@ func (r Role) profiled(run func() error) (err error) {
 }
 
 func (r Role) profile(kind string) (*os.File, error) {
-	file, err := os.Create(filepath.Join(r.Profiles, r.Name+"."+kind))
+	file, err := os.Create(filepath.Join(r.Profiles, fmt.Sprintf("%s.%d.%s", r.Name, os.Getpid(), kind)))
 	if err != nil {
 		return nil, fmt.Errorf("profiling %s: %w", r.Name, err)
 	}
