@@ -23,6 +23,9 @@ type Handler func(ctx context.Context, batch []Record) error
 type Progress interface {
 	Advance() // something moved, or there is something to do from now on
 	Idle()    // everything there is has been read and committed
+	// Stuck names the partitions, as topic/partition, that stand still although there is more to read and the group was joined anew; the others may get on
+	// meanwhile. It is called again and again, with none when all get on.
+	Stuck(partitions []string)
 }
 
 // ConsumerConfig configures a Consumer. Conn, Group and Topics are required.
@@ -89,8 +92,9 @@ func (cfg ConsumerConfig) validate() error {
 
 type unwatched struct{}
 
-func (unwatched) Advance() {}
-func (unwatched) Idle()    {}
+func (unwatched) Advance()       {}
+func (unwatched) Idle()          {}
+func (unwatched) Stuck([]string) {}
 
 // Consumer reads topics as a member of a group: partition by partition within a generation, from the committed offset or
 // else from the first, batched by policy, each batch handled and then committed on its own generation. It never uses

@@ -614,6 +614,10 @@ func (p *progress) note(s string) {
 }
 func (p *progress) Advance() { p.note("advance") }
 func (p *progress) Idle()    { p.note("idle") }
+
+// Stuck is called all the time; TestOneStuckPartitionIsSeen looks at it.
+func (p *progress) Stuck([]string) {}
+
 func (p *progress) last() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

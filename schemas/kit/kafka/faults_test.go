@@ -3,16 +3,20 @@ package kafka_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
 )
 
 // faulty returns a cluster whose answers a test may spoil, with n records in the topic "t".
@@ -38,8 +42,8 @@ func faulty(t *testing.T, n int, opts ...kfake.Opt) (*kfake.Cluster, kafka.Consu
 		RestartAfter: 300 * time.Millisecond, FailAfter: 1500 * time.Millisecond}
 }
 
-// silence has the brokers answer fetches as if the log were empty, until the returned switch is off.
-func silence(cluster *kfake.Cluster) *atomic.Bool {
+// silence has the brokers answer fetches as if the log were empty, until the returned switch is off; those of some partitions, or of all.
+func silence(cluster *kfake.Cluster, partitions ...int32) *atomic.Bool {
 	var on atomic.Bool
 	on.Store(true)
 	cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
@@ -48,6 +52,9 @@ func silence(cluster *kfake.Cluster) *atomic.Bool {
 			return nil, nil, false
 		}
 		fetch := request.(*kmsg.FetchRequest)
+		if len(partitions) > 0 && !slices.Contains(partitions, fetch.Topics[0].Partitions[0].Partition) { // the consumer asks for one at a time
+			return nil, nil, false
+		}
 		response := fetch.ResponseKind().(*kmsg.FetchResponse)
 		for _, t := range fetch.Topics {
 			topic := kmsg.NewFetchResponseTopic()
@@ -89,6 +96,80 @@ func TestWatchdogGivesUp(t *testing.T) {
 	if !errors.As(err, &stalled) || stalled.Topic != "t" || stalled.Position != 0 || stalled.End != 10 || stalled.For < cfg.FailAfter {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A partition that stands still makes the service ill, however well the one beside it flows.
+func TestOneStuckPartitionIsSeen(t *testing.T) {
+	t.Parallel()
+	cluster, cfg := faulty(t, 0, kfake.SeedTopics(2, "two"))
+	silent := silence(cluster, 0)
+	tel, err := telemetry.New("t", telemetry.Config{Log: telemetry.LogConfig{Level: "error", Format: "text"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Topics, cfg.Metrics, cfg.Progress, cfg.FailAfter = []string{"two"}, tel.Registry, tel.Health.Progress("consumer", time.Hour), time.Hour
+	var s store
+	r := run(t, cfg, s.handle)
+	p, err := kafka.NewProducer(kafka.ProducerConfig{Conn: cfg.Conn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	sent := 0
+	flow := func() {
+		t.Helper()
+		for range 20 {
+			sent++
+			if err := p.Produce(within(t), kafka.Record{Topic: "two", Key: fmt.Append(nil, sent), Value: []byte("v")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	flow()
+	eventually(t, "the other partition flows", func() bool { return len(s.all()) > 0 })
+	var status telemetry.Status
+	eventually(t, "the stuck partition is named", func() bool {
+		flow()
+		status = tel.Health.Healthy()
+		return len(status.Checks[0].Stuck) > 0
+	})
+	if status.Status != "failing" || status.Checks[0].State != "stalled" || !slices.Equal(status.Checks[0].Stuck, []string{"two/0"}) {
+		t.Errorf("got %+v", status)
+	}
+	for _, record := range s.all() {
+		if record.Partition == 0 {
+			t.Fatal("the silent partition was read: nothing was tested")
+		}
+	}
+	if stood := standing(t, tel.Registry, "0"); stood < (2 * cfg.RestartAfter).Seconds() {
+		t.Errorf("partition 0 is shown to stand for %v s, less than it takes to be called stuck", stood)
+	}
+	if stood := standing(t, tel.Registry, "1"); stood > (2 * cfg.RestartAfter).Seconds() {
+		t.Errorf("partition 1 flows and is shown to stand for %v s", stood)
+	}
+	silent.Store(false)
+	eventually(t, "everything is read", func() bool { return len(s.all()) >= sent })
+	eventually(t, "health follows", func() bool { return tel.Health.Healthy().Status == "ok" && standing(t, tel.Registry, "0") == 0 })
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// standing is how long a partition is shown to stand, in seconds.
+func standing(t *testing.T, r *prometheus.Registry, partition string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.Metric {
+			if family.GetName() == "dwiarah_consumer_standing_seconds" && slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == "partition" && l.GetValue() == partition }) {
+				return m.Gauge.GetValue()
+			}
+		}
+	}
+	return 0
 }
 
 func TestWatchdogWhileJoining(t *testing.T) {

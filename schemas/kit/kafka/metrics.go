@@ -23,6 +23,7 @@ type consumerMetrics struct {
 	lost           *prometheus.CounterVec // group, topic
 	fetchErrors    *prometheus.CounterVec // group, topic
 	lag            *prometheus.GaugeVec   // group, topic, partition
+	standing       *prometheus.GaugeVec   // group, topic, partition
 	buffered       prometheus.Gauge
 	batches        prometheus.Counter
 	commits        prometheus.Counter
@@ -48,6 +49,8 @@ func newConsumerMetrics(r prometheus.Registerer, group string, topics []string) 
 		fetchErrors: vec("fetch_errors_total", "Failed attempts to read a partition, each tried again.", "group", "topic"),
 		lag: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "dwiarah", Subsystem: "consumer", Name: "lag_records",
 			Help: "Offsets between what is committed and the high watermark, of the partitions assigned to this process."}, []string{"group", "topic", "partition"})),
+		standing: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "dwiarah", Subsystem: "consumer", Name: "standing_seconds",
+			Help: "How long a partition stands still although there is more to read, as the watchdog saw it last; absent where all is read."}, []string{"group", "topic", "partition"})),
 		buffered: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "dwiarah", Subsystem: "consumer", Name: "buffered_records",
 			Help: "Records in memory: fetched and not committed yet."}, []string{"group"})).WithLabelValues(group),
 		batches:        counter("batches_total", "Batches handled and committed."),

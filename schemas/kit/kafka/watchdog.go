@@ -2,8 +2,11 @@ package kafka
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	kafkago "github.com/segmentio/kafka-go"
 )
 
@@ -41,6 +44,7 @@ func (w *watchdog) run(ctx context.Context) error {
 			continue
 		}
 		stall := w.look(ctx)
+		w.tell(time.Now())
 		switch {
 		case stall == nil || ctx.Err() != nil:
 		case stall.For >= cfg.FailAfter:
@@ -52,6 +56,21 @@ func (w *watchdog) run(ctx context.Context) error {
 			w.c.leaveMembership()
 		}
 	}
+}
+
+// tell shows how long each partition has stood still, and to Progress those that joining anew did not help.
+func (w *watchdog) tell(now time.Time) {
+	var stuck []string
+	w.c.metrics.standing.DeletePartialMatch(prometheus.Labels{"group": w.c.cfg.Group})
+	for tp, seen := range w.behind {
+		stood := now.Sub(seen.since)
+		w.c.metrics.standing.WithLabelValues(w.c.cfg.Group, tp.topic, strconv.Itoa(tp.partition)).Set(stood.Seconds())
+		if stood >= 2*w.c.cfg.RestartAfter {
+			stuck = append(stuck, tp.topic+"/"+strconv.Itoa(tp.partition))
+		}
+	}
+	slices.Sort(stuck)
+	w.c.cfg.Progress.Stuck(stuck)
 }
 
 // topicIsGone reports whether the brokers know one of the topics no more. The group would simply have less to read.

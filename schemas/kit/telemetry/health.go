@@ -15,8 +15,8 @@ const readyTimeout = 2 * time.Second
 
 // Health collects the checks of /healthz and /readyz.
 //
-// /healthz tells of progress, not of mere life: 503 when a part with work to do has not advanced within its limit. It is
-// what a supervisor restarts on. /readyz tells whether the service can do its work now: 503 while a check fails or the
+// /healthz tells of progress, not of mere life: 503 when a part with work to do has not advanced within its limit, or when
+// something of it stands still beside the rest. It is what a supervisor restarts on. /readyz tells whether the service can do its work now: 503 while a check fails or the
 // service drains. A database that is away makes a service not ready; restarting the service would not bring it back.
 type Health struct {
 	now func() time.Time
@@ -64,6 +64,7 @@ type Progress struct {
 	mu    sync.Mutex
 	since time.Time // of the last advance
 	idle  bool
+	stuck []string
 }
 
 // Advance says that work was done, or that there is work from now on: the clock starts anew.
@@ -72,24 +73,34 @@ func (p *Progress) Advance() { p.set(false) }
 // Idle says that there is no work: the clock stands until the next Advance.
 func (p *Progress) Idle() { p.set(true) }
 
+// Stuck names what of the part stands still, however well the rest gets on; the part is stalled until it is called with none.
+func (p *Progress) Stuck(names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stuck = names
+}
+
 func (p *Progress) set(idle bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.since, p.idle = p.now(), idle
 }
 
-// state returns "advancing", "idle" or "stalled", and the time since the last sign of life.
-func (p *Progress) state() (string, time.Duration) {
+// check returns the part's line of /healthz.
+func (p *Progress) check() Check {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	since := p.now().Sub(p.since)
+	c := Check{Name: p.name, State: "advancing", SinceS: since.Seconds(), LimitS: p.limit.Seconds(), Stuck: p.stuck}
 	switch {
+	case len(p.stuck) > 0:
+		c.State = "stalled"
 	case p.idle:
-		return "idle", since
+		c.State = "idle"
 	case since > p.limit:
-		return "stalled", since
+		c.State = "stalled"
 	}
-	return "advancing", since
+	return c
 }
 
 // Status is the answer of /healthz and /readyz.
@@ -100,11 +111,12 @@ type Status struct {
 
 // Check is one line of a Status.
 type Check struct {
-	Name   string  `json:"name"`
-	State  string  `json:"state"`             // of /healthz: advancing, idle, stalled; of /readyz: ready, failing
-	SinceS float64 `json:"since_s,omitempty"` // seconds since the last sign of life
-	LimitS float64 `json:"limit_s,omitempty"` // seconds that a part may take to advance
-	Error  string  `json:"error,omitempty"`
+	Name   string   `json:"name"`
+	State  string   `json:"state"`             // of /healthz: advancing, idle, stalled; of /readyz: ready, failing
+	SinceS float64  `json:"since_s,omitempty"` // seconds since the last sign of life
+	LimitS float64  `json:"limit_s,omitempty"` // seconds that a part may take to advance
+	Stuck  []string `json:"stuck,omitempty"`   // what of the part stands still, whatever the rest does
+	Error  string   `json:"error,omitempty"`
 }
 
 // Healthy returns what /healthz answers.
@@ -114,11 +126,11 @@ func (h *Health) Healthy() Status {
 	h.mu.Unlock()
 	s := Status{Status: "ok", Checks: []Check{}}
 	for _, p := range parts {
-		state, since := p.state()
-		if state == "stalled" {
+		c := p.check()
+		if c.State == "stalled" {
 			s.Status = "failing"
 		}
-		s.Checks = append(s.Checks, Check{Name: p.name, State: state, SinceS: since.Seconds(), LimitS: p.limit.Seconds()})
+		s.Checks = append(s.Checks, c)
 	}
 	return s
 }
