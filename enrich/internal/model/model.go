@@ -201,17 +201,19 @@ type Scorer struct {
 	m *Model
 	// Scores has one row a space.
 	scores [][]float64
-	// A text has too few features of its own for the sums by word or concept to pass 32 bits; n-grams repeat. The columns of all spaces follow each other.
-	words, concepts []int32
-	chars           []int64
+	// words, concepts and chars are the sums of one view, the columns of all spaces following each other. A text has too few features for the sums by word
+	// or concept to pass 32 bits; n-grams repeat.
+	words, concepts, part []int32
+	chars                 []int64
 
-	width int
-	met   metWords
-	// counts and sums are the number of n-grams of each word that was met, and their sums.
-	counts, sums []int32
-	one          []int32
-	grams        []uint32
-	packed       []uint64
+	// met are the words whose n-grams were added up before: how many there are, and the packed sums of all spaces, sumSize words.
+	met     metWords
+	counts  []int32
+	sums    []uint64
+	sumSize int
+	// long are the sums of a word too long to keep, total those of the text.
+	long, total []uint64
+	grams       []uint32
 
 	// doc is the document scored last; the networks read it only when a head asks for them.
 	doc      *text.Doc
@@ -222,15 +224,14 @@ type Scorer struct {
 // NewScorer returns a scorer of m.
 func NewScorer(m *Model) *Scorer {
 	s := &Scorer{m: m, grams: make([]uint32, 0, text.MaxGrams), met: newMetWords(metBits), counts: make([]int32, 1<<metBits)}
-	widest := 0
+	columns := 0
 	for _, t := range m.Tables {
 		s.scores = append(s.scores, make([]float64, t.Columns))
-		s.width += t.Columns
-		widest = max(widest, t.words)
+		columns += t.Columns
+		s.sumSize += t.sumSize()
 	}
-	s.packed = make([]uint64, 2*widest)
-	s.words, s.concepts, s.chars, s.one = make([]int32, s.width), make([]int32, s.width), make([]int64, s.width), make([]int32, s.width)
-	s.sums = make([]int32, s.width<<metBits)
+	s.words, s.concepts, s.part, s.chars = make([]int32, columns), make([]int32, columns), make([]int32, columns), make([]int64, columns)
+	s.sums, s.long, s.total = make([]uint64, s.sumSize<<metBits), make([]uint64, s.sumSize), make([]uint64, s.sumSize)
 	for _, n := range m.Nets {
 		s.networks = append(s.networks, newNetworkScorer(n))
 	}
@@ -262,37 +263,59 @@ func (s *Scorer) Score(d *text.Doc) {
 
 // sum writes the sums of a space's columns over some features into out.
 func (s *Scorer) sum(t *Space, features []uint32, out []int32) {
-	packed := s.packed[:2*t.words]
+	packed := s.total[:t.sumSize()]
 	clear(packed)
 	t.add(packed, features)
 	t.unpack(packed, len(features), out)
 }
 
+// tokensAtOnce is how many tokens can be added up in packed sums, whatever they are.
+const tokensAtOnce = mostRows / text.MaxGrams
+
 // scoreChars sums up the view by characters, and returns how many n-grams it has.
 func (s *Scorer) scoreChars(d *text.Doc) int {
 	clear(s.chars)
-	grams := 0
-	for _, tok := range d.Tokens {
-		if tok.Kind != text.Word && tok.Kind != text.Hashtag {
-			continue
+	all := 0
+	for tokens := range slices.Chunk(d.Tokens, tokensAtOnce) {
+		clear(s.total)
+		grams := 0
+		for _, tok := range tokens {
+			if tok.Kind != text.Word && tok.Kind != text.Hashtag {
+				continue
+			}
+			sums, n := s.wordSums(d, tok)
+			grams += n
+			for k, v := range sums[:len(s.total)] {
+				s.total[k] += v
+			}
 		}
-		sums, n := s.wordSums(d, tok)
-		grams += n
-		for c, v := range sums[:len(s.chars)] {
-			s.chars[c] += int64(v)
-		}
+		s.unpackChars(grams)
+		all += grams
 	}
-	return grams
+	return all
 }
 
-// wordSums returns the sums over the n-grams of one word, and how many they are.
-func (s *Scorer) wordSums(d *text.Doc, tok text.Token) ([]int32, int) {
+// unpackChars moves the sums of some n-grams from total to chars.
+func (s *Scorer) unpackChars(grams int) {
+	total, part := s.total, s.part
+	for i := range s.m.Tables {
+		t := &s.m.Tables[i]
+		t.unpack(total, grams, part)
+		total, part = total[t.sumSize():], part[t.Columns:]
+	}
+	for c, v := range s.part {
+		s.chars[c] += int64(v)
+	}
+}
+
+// wordSums returns the packed sums over the n-grams of one word, and how many they are.
+func (s *Scorer) wordSums(d *text.Doc, tok text.Token) ([]uint64, int) {
 	key, short := keyOf(d.Text(tok))
 	if !short {
-		return s.one, s.sumGrams(d, tok, s.one)
+		return s.long, s.sumGrams(d, tok, s.long)
 	}
 	slot, met := s.met.find(key)
-	sums := s.sums[slot*s.width : (slot+1)*s.width]
+	sums := s.sums[slot*s.sumSize : (slot+1)*s.sumSize]
 	if !met {
 		s.counts[slot] = int32(s.sumGrams(d, tok, sums))
 		s.met.keep(slot, key)
@@ -300,13 +323,13 @@ func (s *Scorer) wordSums(d *text.Doc, tok text.Token) ([]int32, int) {
 	return sums, int(s.counts[slot])
 }
 
-func (s *Scorer) sumGrams(d *text.Doc, tok text.Token, out []int32) int {
+func (s *Scorer) sumGrams(d *text.Doc, tok text.Token, out []uint64) int {
 	s.grams = d.Grams(tok, s.grams[:0])
-	at := 0
+	clear(out)
 	for i := range s.m.Tables {
 		t := &s.m.Tables[i]
-		s.sum(t, s.grams, out[at:at+t.Columns])
-		at += t.Columns
+		t.add(out, s.grams)
+		out = out[t.sumSize():]
 	}
 	return len(s.grams)
 }

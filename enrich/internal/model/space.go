@@ -1,5 +1,7 @@
 package model
 
+import "math/bits"
+
 // SpaceHeader describes one table of weights.
 type SpaceHeader struct {
 	Name    string `json:"name"`
@@ -18,9 +20,11 @@ type Space struct {
 	SpaceHeader
 	// Scale turns a column's integer sums back into scores.
 	Scale, Bias []float32
-	// words is the length of a row in rows. Weight c is lane c%4 of word c/4.
+	// words is the length of a row. Weight c is lane c%4 of word c/4.
 	words int
-	rows  []uint64
+	// rows lie 2^stride words apart, so that as few as can be lie across two lines of the processor's memory.
+	stride int
+	rows   []uint64
 }
 
 const (
@@ -34,7 +38,8 @@ const (
 // NewSpace returns a space of that shape with every weight 0.
 func NewSpace(h SpaceHeader) Space {
 	t := Space{SpaceHeader: h, Scale: make([]float32, h.Columns), Bias: make([]float32, h.Columns), words: (h.Columns + lanes - 1) / lanes}
-	t.rows = make([]uint64, t.words<<h.Bits)
+	t.stride = bits.Len(uint(t.words - 1))
+	t.rows = make([]uint64, 1<<(h.Bits+t.stride))
 	for i := range t.rows {
 		t.rows[i] = weightBias * 0x0001_0001_0001_0001
 	}
@@ -43,7 +48,7 @@ func NewSpace(h SpaceHeader) Space {
 
 // lane is the word that holds a weight, and the place of its lowest bit there.
 func (t *Space) lane(row, column int) (*uint64, int) {
-	return &t.rows[row*t.words+column/lanes], 16 * (column % lanes)
+	return &t.rows[row<<t.stride+column/lanes], 16 * (column % lanes)
 }
 
 // Weight returns the weight of a column in a row.
@@ -58,7 +63,10 @@ func (t *Space) SetWeight(row, column int, w int16) {
 	*word = *word&^(0xffff<<shift) | uint64(uint16(int32(w)+weightBias))<<shift
 }
 
-// add adds the rows of some features to sum: first the even lanes of each word of a row, then the odd ones. It takes four rows at a time, so that
+// sumSize is the length of a packed sum of rows.
+func (t *Space) sumSize() int { return 2 * t.words }
+
+// add adds the rows of some features to sum, sumSize words: first the even lanes of each word of a row, then the odd ones. It takes four rows at a time, so that
 // the processor waits for their memory together.
 func (t *Space) add(sum []uint64, features []uint32) {
 	shift, n := 32-t.Bits, t.words
@@ -68,7 +76,7 @@ func (t *Space) add(sum []uint64, features []uint32) {
 	}
 	even, odd := sum[:n], sum[n:2*n]
 	row := func(h uint32) []uint64 {
-		at := int(h>>shift) * n
+		at := int(h>>shift) << t.stride
 		return t.rows[at : at+n]
 	}
 	for ; len(features) >= 4; features = features[4:] {
@@ -102,7 +110,8 @@ func (t *Space) addNarrow(sum []uint64, features []uint32) {
 
 // unpack writes the sum of each column over n rows into out, Columns of them.
 func (t *Space) unpack(sum []uint64, n int, out []int32) {
-	for c := range out[:t.Columns] {
+	out = out[:t.Columns]
+	for c := range out {
 		word := sum[c/lanes]
 		if c%2 == 1 {
 			word = sum[t.words+c/lanes]
