@@ -331,8 +331,9 @@ func compile(a *text.Analyzer, r rule) compiledRule {
 }
 
 // fires reports whether a phrase of the rule begins at one of the places, with what the rule wants nearby, and nothing forbids it.
-func (r *compiledRule) fires(tokens []text.Token, places []int) bool {
-	for _, i := range places {
+func (r *compiledRule) fires(tokens []text.Token, places []int16) bool {
+	for _, place := range places {
+		i := int(place)
 		if !r.any.at(tokens, i) {
 			continue
 		}
@@ -358,7 +359,7 @@ const ruleTokens = 512
 // Apply raises p (one entry a tag, in order of precedence) where a rule is exact, and returns the modifiers of the text.
 func (t *Table) Apply(d *text.Doc, p []float64) Modifiers {
 	tokens := d.Tokens[:min(len(d.Tokens), ruleTokens)]
-	var room [32]int
+	var room [ruleTokens]int16
 	places := placesOf(&t.begins, tokens, room[:0])
 	var m Modifiers
 	for i := range t.rules {
@@ -379,10 +380,10 @@ func (t *Table) Apply(d *text.Doc, p []float64) Modifiers {
 }
 
 // placesOf appends where a phrase may begin.
-func placesOf(begins *text.Filter, tokens []text.Token, into []int) []int {
+func placesOf(begins *text.Filter, tokens []text.Token, into []int16) []int16 {
 	for i := range tokens {
 		if begins.May(tokens[i].Hash) {
-			into = append(into, i)
+			into = append(into, int16(i))
 		}
 	}
 	return into
@@ -416,7 +417,7 @@ func (t *Table) Target(d *text.Doc, tag string) string {
 		return TargetPolicy
 	}
 	tokens := d.Tokens[:min(len(d.Tokens), ruleTokens)]
-	var room [32]int
+	var room [ruleTokens]int16
 	places := placesOf(&t.aboutBegins, tokens, room[:0])
 	for i := range t.targets {
 		if t.targets[i].fires(tokens, places) {
@@ -429,7 +430,7 @@ func (t *Table) Target(d *text.Doc, tag string) string {
 // Automatic reports whether the institution's own text says of itself, or shows by its form, that nobody wrote it for this reader.
 func (t *Table) Automatic(d *text.Doc) bool {
 	tokens := d.Tokens[:min(len(d.Tokens), ruleTokens)]
-	var room [32]int
+	var room [ruleTokens]int16
 	places := placesOf(&t.aboutBegins, tokens, room[:0])
 	for i := range t.automatic {
 		if t.automatic[i].fires(tokens, places) {
