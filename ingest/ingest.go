@@ -82,6 +82,16 @@ func New(cfg Config, tel *telemetry.Telemetry) (*Ingest, error) {
 	return in, nil
 }
 
+// CheckSources builds the sources, calls nobody, and reports every mistake of theirs that Validate cannot see without the institutions file and the state.
+func CheckSources(cfg Config) error {
+	directory, err := institutions.Load(cfg.Institutions)
+	if err != nil {
+		return err
+	}
+	_, err = feeds(cfg, directory, slog.New(slog.DiscardHandler))
+	return err
+}
+
 // receive builds what takes deliveries, for every source that can.
 func (in *Ingest) receive(tel *telemetry.Telemetry) (*webhook.Service, error) {
 	var targets []webhook.Target
@@ -162,7 +172,7 @@ func (b *builder) feed(cfg source.Config) (poll.Feed, error) {
 	} else {
 		account.Institution, account.Account = b.directory.Owner(cfg.Platform, cfg.Account)
 		if account.Institution == nil {
-			return f, fmt.Errorf("account: %q; allowed: a %s account of an institution in the institutions file, which states purpose, legal basis and retention", cfg.Account, cfg.Platform)
+			return f, fmt.Errorf("account: %q; allowed: an account on %s of an institution in the institutions file, which states purpose, legal basis and retention", cfg.Account, cfg.Platform)
 		}
 		f.Institutions, f.Account = []*institutions.Institution{account.Institution}, account.Account.Name()
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/dwiarah/dwiarah/deploy/standalone/internal/stack"
+	"github.com/dwiarah/dwiarah/ingest"
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
@@ -45,8 +47,9 @@ type upCommand struct {
 	Import       []string  `help:"Archive to import, of any format of ingest import; .gz and .zst are read as they are. May be repeated." type:"path" placeholder:"FILE" sep:"none"`
 	Mapping      string    `help:"Mapping of CSV archives: the name of a shipped one or a file. By default the one whose columns the file has." placeholder:"NAME|FILE"`
 	Until        time.Time `help:"Up to when the archives are known to be complete; by default their last message." placeholder:"TIME" format:"2006-01-02T15:04:05Z07:00"`
-	ExitWhenIdle bool      `help:"End once every archive has landed."`
-	Check        bool      `help:"Read institutions.yaml, look for the archives, start nothing."`
+	Sources      string    `help:"Live sources to read meanwhile: the keys sources and webhook of ingest's configuration in a file of their own." type:"path" placeholder:"FILE" xor:"end"`
+	ExitWhenIdle bool      `help:"End once every archive has landed." xor:"end"`
+	Check        bool      `help:"Read institutions.yaml and the sources, look for the archives, start nothing."`
 }
 
 type demoCommand struct {
@@ -66,16 +69,20 @@ func main() {
 	var cli commands
 	k := kong.Parse(&cli, kong.Name("dwiarah"), kong.UsageOnError(), kong.Vars{"version": version(), "log_level": defaultLogLevel},
 		kong.Description("Dwiarah measures whether an institution listens back: who got an answer, how long people waited, what hurts its name."))
-	if k.Command() == "sample" {
+	level := cli.Up.LogLevel
+	var up stack.Config
+	switch k.Command() {
+	case "sample":
 		k.FatalIfErrorf(cli.Sample.run())
 		return
-	}
-	level := cli.Up.LogLevel
-	if k.Command() == "demo" {
+	case "demo":
 		level = cli.Demo.LogLevel
-	} else {
+	case "up":
 		// What is wrong with the inputs is told before anything starts, a line a mistake, and not in a log line.
-		k.FatalIfErrorf(stack.Check(cli.Up.config()))
+		var err error
+		up, err = cli.Up.config()
+		k.FatalIfErrorf(err)
+		k.FatalIfErrorf(stack.Check(up))
 		if cli.Up.Check {
 			return
 		}
@@ -83,16 +90,15 @@ func main() {
 	tel, err := telemetry.New("dwiarah", telemetry.Config{Log: telemetry.LogConfig{Level: level, Format: "text"}})
 	k.FatalIfErrorf(err)
 	os.Exit(run.Main(tel.Log, func(ctx context.Context) error {
-		if k.Command() == "status" {
-			return cli.Status.run(ctx, os.Stdout)
-		}
 		switch {
+		case k.Command() == "status":
+			return cli.Status.run(ctx, os.Stdout)
 		case k.Command() == "demo" && cli.Demo.Live:
 			return cli.Demo.live(ctx, tel.Log, liveShow())
 		case k.Command() == "demo":
 			return cli.Demo.run(ctx, tel.Log)
 		}
-		return cli.Up.run(ctx, tel.Log)
+		return cli.Up.run(ctx, up, tel.Log)
 	}))
 }
 
@@ -116,17 +122,42 @@ func (l listen) config(data, institutions string) stack.Config {
 	}
 }
 
-func (c upCommand) config() stack.Config {
+// config reads the sources, where there are some.
+func (c upCommand) config() (stack.Config, error) {
 	if c.Institutions == "" {
 		c.Institutions = filepath.Join(c.Data, "institutions.yaml")
 	}
 	cfg := c.listen.config(c.Data, c.Institutions)
 	cfg.Archives, cfg.Mapping, cfg.Until, cfg.Reports = c.Import, c.Mapping, c.Until, true
-	return cfg
+	if c.Sources == "" {
+		return cfg, nil
+	}
+	var live sources
+	if err := config.Load(c.Sources, &live, config.WithPrefix(sourcesPrefix)); err != nil {
+		return cfg, err
+	}
+	cfg.Sources, cfg.Webhook = live.Sources, live.Webhook
+	return cfg, nil
 }
 
-func (c upCommand) run(ctx context.Context, log *slog.Logger) error {
-	return serve(ctx, c.config(), log, func(ctx context.Context, s *stack.Stack) (bool, error) {
+// sources is the file of --sources: the part of ingest's configuration that is about platforms.
+type sources struct {
+	Sources []ingest.Source      `koanf:"sources"`
+	Webhook ingest.WebhookConfig `koanf:"webhook"`
+}
+
+// sourcesPrefix begins the environment variables that override the file's keys: DWIARAH_INGEST_WEBHOOK__LISTEN.
+const sourcesPrefix = "DWIARAH_INGEST_"
+
+// Validate reports every bad value.
+func (s sources) Validate(report config.Report) {
+	if len(s.Sources) == 0 {
+		report("sources", config.Written("none"), "the sources to read, as ingest/example.yaml has them")
+	}
+}
+
+func (c upCommand) run(ctx context.Context, cfg stack.Config, log *slog.Logger) error {
+	return serve(ctx, cfg, log, func(ctx context.Context, s *stack.Stack) (bool, error) {
 		if err := printSummary(ctx, os.Stdout, s); err != nil {
 			return false, err
 		}

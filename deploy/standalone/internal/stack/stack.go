@@ -48,8 +48,9 @@ type Config struct {
 	Archives []string
 	Mapping  string
 	Until    time.Time
-	// Sources are live sources, polled or followed as ingest does.
+	// Sources are live sources, polled or followed as ingest does, and Webhook takes what their platforms deliver.
 	Sources []ingest.Source
+	Webhook ingest.WebhookConfig
 	// Reports makes the weekly reports on their schedule.
 	Reports bool
 	// Batch is how many rows an import sends at a time, and SinkRecords how many the sink gathers; 0 means their defaults.
@@ -60,6 +61,13 @@ type Config struct {
 // Paths within the data folder.
 func (c Config) keysFile() string { return filepath.Join(c.DataDir, "identity.keys") }
 func (c Config) stateDir() string { return filepath.Join(c.DataDir, "ingest") }
+
+// ingest is the configuration of the live sources.
+func (c Config) ingest() ingest.Config {
+	cfg := ingest.DefaultConfig()
+	cfg.Institutions, cfg.StateDir, cfg.Sources, cfg.Webhook = c.Institutions, c.stateDir(), c.Sources, c.Webhook
+	return cfg
+}
 
 // ReportsDir is where reports are written and where the page finds them.
 func (c Config) ReportsDir() string { return filepath.Join(c.DataDir, "reports") }
@@ -202,10 +210,8 @@ func (s *Stack) build(ctx context.Context, directory *institutions.Directory, ke
 		if err != nil {
 			return fmt.Errorf("reading the identity keys: %w", err)
 		}
-		ingestConfig := ingest.DefaultConfig()
-		ingestConfig.Kafka.Brokers = conn.Brokers
-		ingestConfig.Institutions, ingestConfig.Keys, ingestConfig.StateDir = s.cfg.Institutions, config.NewSecret(string(text)), s.cfg.stateDir()
-		ingestConfig.Sources = s.cfg.Sources
+		ingestConfig := s.cfg.ingest()
+		ingestConfig.Kafka.Brokers, ingestConfig.Keys = conn.Brokers, config.NewSecret(string(text))
 		if s.ingest, err = ingest.New(ingestConfig, ingestTel); err != nil {
 			return err
 		}
@@ -357,6 +363,9 @@ func (s *Stack) Close() error {
 // Check reads the inputs of a configuration and starts nothing.
 func Check(cfg Config) error {
 	_, err := institutions.Load(cfg.Institutions)
+	if err == nil {
+		err = ingest.CheckSources(cfg.ingest())
+	}
 	errs := []error{err}
 	for _, f := range cfg.Archives {
 		if f == ingest.Stdin {
