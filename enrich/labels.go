@@ -16,6 +16,7 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
 	"github.com/dwiarah/dwiarah/enrich/internal/train"
+	"github.com/dwiarah/dwiarah/schemas/shares"
 )
 
 // What a labelling queue is made of, for whoever shows one.
@@ -145,7 +146,7 @@ func Measure(ctx context.Context, conn driver.Conn, c *Classifiers, institution 
 			continue
 		}
 		for _, v := range versions {
-			confusion := label.Confusion{Institution: institution, Head: head, ModelVersion: v.version, Cells: map[[2]string]label.Cell{}}
+			confusion := &shares.Confusion{Institution: institution, Head: head, ModelVersion: v.version, Cells: map[[2]string]shares.Cell{}}
 			predicted := book[head]
 			switch head {
 			case label.Sentiment:
@@ -155,7 +156,7 @@ func Measure(ctx context.Context, conn driver.Conn, c *Classifiers, institution 
 			}
 			for _, g := range book[head] {
 				for _, p := range predicted {
-					confusion.Cells[[2]string{g, p}] = label.Cell{}
+					confusion.Cells[[2]string{g, p}] = shares.Cell{}
 				}
 			}
 			m := Measured{Head: head, ModelVersion: v.version, Labels: len(texts)}
@@ -164,9 +165,7 @@ func Measure(ctx context.Context, conn driver.Conn, c *Classifiers, institution 
 				if answer == t.Label {
 					m.Right++
 				}
-				at := [2]string{t.Label, answer}
-				cell := confusion.Cells[at]
-				confusion.Cells[at] = label.Cell{Labels: cell.Labels + 1, Weight: cell.Weight + t.Weight, WeightSq: cell.WeightSq + t.Weight*t.Weight}
+				confusion.Add(t.Label, answer, t.Weight)
 			}
 			if err := store.PutConfusion(ctx, confusion, time.Now()); err != nil {
 				return nil, err

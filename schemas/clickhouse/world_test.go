@@ -13,7 +13,6 @@ import (
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/reference"
 	"github.com/dwiarah/dwiarah/schemas/shares"
@@ -86,21 +85,12 @@ func (w world) putCoverage(t fataler, conn driver.Conn) {
 
 func (w world) putConfusions(t fataler, conn driver.Conn) {
 	t.Helper()
-	classes := []string{schemas.Negative, schemas.Neutral, schemas.Positive}
 	var rows [][]any
 	for _, c := range w.confusions {
-		for g := range classes {
-			for p := range classes {
-				// What people said of one class stands in its first cell; how it is spread is nothing to the view.
-				labels := uint32(0)
-				if p == 0 {
-					labels = uint32(c.Labels[g])
-				}
-				cell := c.Cells[g][p]
-				// An older measurement of the same cell counts no more.
-				rows = append(rows, []any{c.Institution, "sentiment", c.ModelVersion, classes[g], classes[p], uint32(500), 1.0, 1.0, day0},
-					[]any{c.Institution, "sentiment", c.ModelVersion, classes[g], classes[p], labels, cell.Weight, cell.WeightSq, day0.Add(time.Hour)})
-			}
+		for of, cell := range c.Cells {
+			// An older measurement of the same cell counts no more.
+			rows = append(rows, []any{c.Institution, c.Head, c.ModelVersion, of[0], of[1], uint32(500), 1.0, 1.0, day0},
+				[]any{c.Institution, c.Head, c.ModelVersion, of[0], of[1], uint32(cell.Labels), cell.Weight, cell.WeightSq, day0.Add(time.Hour)})
 		}
 	}
 	insert(t, conn, "stream_confusions (institution, head, model_version, gold, predicted, labels, weight, weight_sq, measured_at)", rows)

@@ -371,22 +371,23 @@ type Sentiment struct {
 	ModelVersions []string `json:"model_versions"`
 }
 
-// fewestForNet is the least n for which a net sentiment is shown.
-const fewestForNet = 50
+// fewestForShare is the least number of messages for which a net sentiment, or a corrected share, is shown.
+const fewestForShare = 50
 
 // Sentiment is M16 over the labelled I_addr of a period.
 func (r *Reading) Sentiment(from, to time.Time) Sentiment {
 	labelled := map[string]int{}
-	byVersion := map[string][3]float64{}
+	byVersion := map[string][]float64{}
 	s := Sentiment{ModelVersions: []string{}}
 	for _, x := range r.during(from, to) {
 		label := x.labels.GetSentiment()
 		if at := slices.Index([]string{schemas.Negative, schemas.Neutral, schemas.Positive}, label); x.side == sideAddressed && at >= 0 {
 			labelled[label]++
 			s.N++
-			counts := byVersion[x.labels.GetModelVersion()]
-			counts[at]++
-			byVersion[x.labels.GetModelVersion()] = counts
+			if byVersion[x.labels.GetModelVersion()] == nil {
+				byVersion[x.labels.GetModelVersion()] = make([]float64, 3)
+			}
+			byVersion[x.labels.GetModelVersion()][at]++
 		}
 	}
 	s.ModelVersions = append(s.ModelVersions, slices.Sorted(maps.Keys(byVersion))...)
@@ -394,7 +395,7 @@ func (r *Reading) Sentiment(from, to time.Time) Sentiment {
 	s.RawNegative = ratio(float64(labelled[schemas.Negative]), n)
 	s.RawNeutral = ratio(float64(labelled[schemas.Neutral]), n)
 	s.RawPositive = ratio(float64(labelled[schemas.Positive]), n)
-	if s.N < fewestForNet {
+	if s.N < fewestForShare {
 		return s
 	}
 	p, q := *s.RawPositive, *s.RawNegative
@@ -407,19 +408,37 @@ func (r *Reading) Sentiment(from, to time.Time) Sentiment {
 }
 
 // correct puts corrected shares and their net into s, if each version's confusion is known.
-func (r *Reading) correct(s *Sentiment, byVersion map[string][3]float64) {
+func (r *Reading) correct(s *Sentiment, byVersion map[string][]float64) {
 	var parts []shares.Counted
 	for _, v := range s.ModelVersions {
-		at := slices.IndexFunc(r.confusions, func(c *shares.Confusion) bool { return c.Institution == r.institution && c.ModelVersion == v })
-		if at < 0 || !r.confusions[at].Usable() {
+		matrix := r.confusion(headSentiment, v).Among(schemas.Negative, schemas.Neutral, schemas.Positive)
+		if !matrix.Usable() {
 			return
 		}
-		parts = append(parts, shares.Counted{Counts: byVersion[v], Confusion: r.confusions[at]})
+		parts = append(parts, shares.Counted{Counts: byVersion[v], Matrix: matrix})
 	}
-	share, lo, hi := shares.Adjust(parts)
-	net := share[2] - share[0]
-	s.Negative, s.Neutral, s.Positive, s.Net, s.NetLo, s.NetHi = &share[0], &share[1], &share[2], &net, &lo, &hi
+	a := shares.Adjust(parts)
+	netOf := func(share []float64) float64 { return share[2] - share[0] }
+	net := netOf(a.Shares)
+	lo, hi := a.Interval(netOf)
+	s.Negative, s.Neutral, s.Positive, s.Net, s.NetLo, s.NetHi = &a.Shares[0], &a.Shares[1], &a.Shares[2], &net, &lo, &hi
 	s.Calibrated = true
+}
+
+// The heads whose shares are corrected, as enrich names them.
+const (
+	headSentiment = "sentiment"
+	headRiskTag   = "risk_tag"
+)
+
+// confusion is that of a head and model version on the institution's stream; without labels there is nothing in it.
+func (r *Reading) confusion(head, version string) *shares.Confusion {
+	for _, c := range r.confusions {
+		if c.Institution == r.institution && c.Head == head && c.ModelVersion == version {
+			return c
+		}
+	}
+	return &shares.Confusion{}
 }
 
 // RiskRow is a row of metric_risk (M18).
@@ -431,6 +450,16 @@ type RiskRow struct {
 	Authors     int     `json:"authors"`
 	// CrisisFactor is what a crisis of the last year has made of the load, else 1.
 	CrisisFactor float64 `json:"crisis_factor"`
+	// Messages is |I_addr|, of which Primary have the tag as their first.
+	Messages int     `json:"messages"`
+	Primary  int     `json:"primary"`
+	RawShare float64 `json:"raw_share"`
+	// Share is corrected where Calibrated is true, else raw; nil where Messages are few.
+	Share   *float64 `json:"share"`
+	ShareLo *float64 `json:"share_lo"`
+	ShareHi *float64 `json:"share_hi"`
+	// Calibrated tells that every model version in the period was measured on the stream with labels of this tag.
+	Calibrated bool `json:"calibrated"`
 }
 
 // noRisk is the tag of a message that carries none.
@@ -444,7 +473,15 @@ func (r *Reading) Risk(from, to time.Time) []RiskRow {
 	factor := r.crisisFactor(from, to)
 	byTag := map[string]*RiskRow{}
 	authors := map[string]map[string]bool{}
+	first := map[string][]string{} // by model version, the first tag of each message
 	for _, x := range r.during(from, to) {
+		if x.side == sideAddressed {
+			tag := ""
+			if tags := x.tags(); len(tags) > 0 {
+				tag = tags[0]
+			}
+			first[x.labels.GetModelVersion()] = append(first[x.labels.GetModelVersion()], tag)
+		}
 		for tag, load := range x.riskLoads() {
 			if byTag[tag] == nil {
 				byTag[tag] = &RiskRow{RiskTag: tag, CrisisFactor: factor}
@@ -460,10 +497,45 @@ func (r *Reading) Risk(from, to time.Time) []RiskRow {
 	}
 	var rows []RiskRow
 	for _, row := range byTag {
+		r.putShare(row, first)
 		rows = append(rows, *row)
 	}
 	slices.SortFunc(rows, func(a, b RiskRow) int { return cmp.Or(cmp.Compare(b.Load, a.Load), cmp.Compare(a.RiskTag, b.RiskTag)) })
 	return rows
+}
+
+// putShare puts the share of a tag as the first of a message into its row, corrected if each version's confusion is known.
+func (r *Reading) putShare(row *RiskRow, first map[string][]string) {
+	var parts []shares.Counted
+	usable := true
+	for _, v := range slices.Sorted(maps.Keys(first)) {
+		counts := make([]float64, 2)
+		for _, tag := range first[v] {
+			row.Messages++
+			if tag == row.RiskTag {
+				row.Primary++
+				counts[0]++
+			} else {
+				counts[1]++
+			}
+		}
+		matrix := r.confusion(headRiskTag, v).Against(row.RiskTag)
+		usable = usable && matrix.Usable()
+		parts = append(parts, shares.Counted{Counts: counts, Matrix: matrix})
+	}
+	row.RawShare = float64(row.Primary) / float64(row.Messages)
+	if row.Messages < fewestForShare {
+		return
+	}
+	if !usable {
+		raw := row.RawShare
+		row.Share = &raw
+		row.ShareLo, row.ShareHi = wilson(row.Primary, row.Messages)
+		return
+	}
+	a := shares.Adjust(parts)
+	lo, hi := a.Interval(func(share []float64) float64 { return share[0] })
+	row.Share, row.ShareLo, row.ShareHi, row.Calibrated = &a.Shares[0], &lo, &hi, true
 }
 
 // crisisFactor multiplies the loads of an institution that had a crisis in the year before the period's end.
@@ -481,10 +553,7 @@ func (x *row) riskLoads() map[string]float64 {
 		return loads
 	}
 	severity := min(int(x.labels.GetRiskSeverity()), len(severityWeights)-1)
-	for _, tag := range x.labels.GetRiskTags() {
-		if tag == noRisk {
-			continue
-		}
+	for _, tag := range x.tags() {
 		loads[tag] = 0
 		for _, p := range x.labels.GetRiskP() {
 			if p.Tag == tag {

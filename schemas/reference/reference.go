@@ -24,7 +24,7 @@ type World struct {
 	OffsetS  int
 	Messages []*event.Enriched
 	Coverage []*event.Coverage
-	// Confusions are those of the sentiment head; shares are corrected with them.
+	// Confusions are those that shares are corrected with.
 	Confusions []*shares.Confusion
 	// Business gives the working seconds between two instants; ok is false where the calendar does not reach. Nil without a calendar: then
 	// every business figure is nil. WorkingSpans.Seconds is one.

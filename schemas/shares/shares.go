@@ -1,22 +1,77 @@
-// Package shares corrects the shares of predicted labels for what the classifier is known to get wrong on a stream. The view metric_sentiment does the same in SQL; the
-// oracle of its test and enrich's measurements do it here.
+// Package shares corrects the shares of predicted labels for what the classifier is known to get wrong on a stream. The views metric_sentiment and metric_risk do the same
+// in SQL; the oracle of their tests and enrich's measurements do it here.
 package shares
 
 import (
+	"maps"
 	"math"
 	"slices"
 )
 
-// Cell is a cell of a confusion matrix: the sum of the weights of the labels in it, and of their squares.
-type Cell struct{ Weight, WeightSq float64 }
+// Cell is a cell of a confusion matrix: how many labels are in it, the sum of their weights, and of the squares of these.
+type Cell struct {
+	Labels           int
+	Weight, WeightSq float64
+}
 
-// Confusion is what people's labels of a stream say of one model version's sentiment. Gold and predicted are in the order negative, neutral, positive.
+func (c Cell) plus(o Cell) Cell {
+	return Cell{c.Labels + o.Labels, c.Weight + o.Weight, c.WeightSq + o.WeightSq}
+}
+
+// Confusion is what people's labels of a stream say of one model version's answers under one head.
 type Confusion struct {
-	Institution, ModelVersion string
-	// Labels is how many labels of each class there are.
-	Labels [3]int
-	// Cells has a row for each gold label, a column for each predicted one.
-	Cells [3][3]Cell
+	Institution, Head, ModelVersion string
+	// Cells are by gold and predicted label.
+	Cells map[[2]string]Cell
+}
+
+// Add adds a label of weight w.
+func (c *Confusion) Add(gold, predicted string, w float64) {
+	if c.Cells == nil {
+		c.Cells = map[[2]string]Cell{}
+	}
+	c.Cells[[2]string{gold, predicted}] = c.Cells[[2]string{gold, predicted}].plus(Cell{1, w, w * w})
+}
+
+// Among returns the matrix of these labels. What is predicted beside them counts as labelled, and in no cell.
+func (c *Confusion) Among(labels ...string) *Matrix {
+	return c.matrix(len(labels), func(label string) int { return slices.Index(labels, label) })
+}
+
+// Against returns the matrix of one label, the first, and of all others together.
+func (c *Confusion) Against(label string) *Matrix {
+	return c.matrix(2, func(l string) int {
+		if l == label {
+			return 0
+		}
+		return 1
+	})
+}
+
+func (c *Confusion) matrix(classes int, classOf func(label string) int) *Matrix {
+	m := &Matrix{labels: make([]int, classes), cells: make([][]Cell, classes)}
+	for g := range m.cells {
+		m.cells[g] = make([]Cell, classes)
+	}
+	// In a fixed order, so that sums repeat to the last digit.
+	for _, of := range slices.SortedFunc(maps.Keys(c.Cells), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		g, k, cell := classOf(of[0]), classOf(of[1]), c.Cells[of]
+		if g < 0 {
+			continue
+		}
+		m.labels[g] += cell.Labels
+		if k >= 0 {
+			m.cells[g][k] = m.cells[g][k].plus(cell)
+		}
+	}
+	return m
+}
+
+// Matrix is a confusion matrix of two or three classes.
+type Matrix struct {
+	labels []int
+	// cells has a row for each gold class, a column for each predicted one.
+	cells [][]Cell
 }
 
 const (
@@ -29,10 +84,10 @@ const (
 	replicates = 200
 )
 
-// Usable tells whether shares can be corrected with c.
-func (c *Confusion) Usable() bool {
+// Usable tells whether shares can be corrected with m.
+func (m *Matrix) Usable() bool {
 	n := 0
-	for _, l := range c.Labels {
+	for _, l := range m.labels {
 		if l < FewestOfClass {
 			return false
 		}
@@ -41,36 +96,55 @@ func (c *Confusion) Usable() bool {
 	if n < FewestLabels {
 		return false
 	}
-	_, d := solve(c.rates(0), [3]float64{})
+	_, d := solve(m.rates(0), make([]float64, len(m.labels)))
 	return d >= leastDeterminant
 }
 
-// Counted is the counts of predicted labels (negative, neutral, positive) of one model version, with its confusion, which is usable.
+// Counted is the counts of predicted classes of one model version, with its matrix, which is usable.
 type Counted struct {
-	Counts    [3]float64
-	Confusion *Confusion
+	Counts []float64
+	Matrix *Matrix
+}
+
+// Adjusted is corrected shares.
+type Adjusted struct {
+	// Shares are by class.
+	Shares []float64
+	draws  [][]float64
+}
+
+// Interval is the 95 % one of a figure of the shares, of the correction that is not shrunk, widened to hold the figure itself.
+func (a *Adjusted) Interval(figure func(shares []float64) float64) (lo, hi float64) {
+	values := make([]float64, len(a.draws))
+	for b, d := range a.draws {
+		values[b] = figure(d)
+	}
+	slices.Sort(values)
+	own := figure(a.Shares)
+	return min(own, quantile(values, 0.025)), max(own, quantile(values, 0.975))
 }
 
 // Adjust corrects the shares of labels: adjusted classify and count (Forman 2008) for each version, clipped to the simplex, then added. What the correction moves is shrunk
 // towards nothing as far as its own noise could have moved it (the positive part of James and Stein 1961), so that labels that are few do no harm where counting was
-// right. The interval of positive - negative is the 95 % one of the correction that is not shrunk, widened to hold the figure.
-func Adjust(parts []Counted) (share [3]float64, netLo, netHi float64) {
-	n := 0.0
+// right.
+func Adjust(parts []Counted) *Adjusted {
+	classes, n := len(parts[0].Counts), 0.0
 	for _, p := range parts {
-		n += p.Counts[0] + p.Counts[1] + p.Counts[2]
+		n += sum(p.Counts)
 	}
-	var raw, moved [replicates + 1][3]float64
+	raw, moved := make([][]float64, replicates+1), make([][]float64, replicates+1)
 	for b := range raw {
+		raw[b], moved[b] = make([]float64, classes), make([]float64, classes)
 		for _, p := range parts {
-			counted, corrected := p.Confusion.correct(p.Counts, b)
-			for k := range 3 {
+			counted, corrected := p.Matrix.correct(p.Counts, b)
+			for k := range classes {
 				raw[b][k] += counted[k] / n
 				moved[b][k] += (corrected[k] - counted[k]) / n
 			}
 		}
 	}
 	noise, length := 0.0, 0.0
-	for k := range 3 {
+	for k := range classes {
 		length += moved[0][k] * moved[0][k]
 		for b := 1; b <= replicates; b++ {
 			noise += (moved[b][k] - moved[0][k]) * (moved[b][k] - moved[0][k]) / replicates
@@ -80,16 +154,28 @@ func Adjust(parts []Counted) (share [3]float64, netLo, netHi float64) {
 	if length > 0 {
 		keep = max(0, 1-noise/length)
 	}
-	for k := range 3 {
-		share[k] = raw[0][k] + keep*moved[0][k]
+	out := &Adjusted{}
+	for b := range raw {
+		part := 1.0
+		if b == 0 {
+			part = keep
+		}
+		share := make([]float64, classes)
+		for k := range share {
+			share[k] = raw[b][k] + part*moved[b][k]
+		}
+		out.draws = append(out.draws, share)
 	}
-	nets := make([]float64, 0, replicates)
-	for b := 1; b <= replicates; b++ {
-		nets = append(nets, raw[b][2]+moved[b][2]-raw[b][0]-moved[b][0])
+	out.Shares, out.draws = out.draws[0], out.draws[1:]
+	return out
+}
+
+func sum(values []float64) float64 {
+	total := 0.0
+	for _, v := range values {
+		total += v
 	}
-	slices.Sort(nets)
-	net := share[2] - share[0]
-	return share, min(net, quantile(nets, 0.025)), max(net, quantile(nets, 0.975))
+	return total
 }
 
 // quantile interpolates linearly between ordered values, as quantilesExactInclusive does.
@@ -99,16 +185,14 @@ func quantile(ordered []float64, p float64) float64 {
 	return ordered[at] + part*(ordered[min(at+1, len(ordered)-1)]-ordered[at])
 }
 
-// correct returns counts of predicted labels as they are and corrected, both of the same sum. Replicate 0 is the figure itself, the others are draws of a bootstrap: counts
-// and cells as Poisson weights would sum up, by their first two moments.
-func (c *Confusion) correct(counts [3]float64, replicate int) (counted, corrected [3]float64) {
-	n := counts[0] + counts[1] + counts[2]
-	var q [3]float64
-	total := 0.0
+// correct returns counts of predicted classes as they are and corrected, both of the same sum. Replicate 0 is the figure itself, the others are draws of a bootstrap: counts
+// and cells as Poisson weights would sum up, by their first two moments; an empty one varies as if one message were in it: that none was seen is not that there is none.
+func (m *Matrix) correct(counts []float64, replicate int) (counted, corrected []float64) {
+	n, q := sum(counts), make([]float64, len(counts))
 	for k, x := range counts {
-		q[k] = max(0, x+math.Sqrt(x)*deviate(replicate, k))
-		total += q[k]
+		q[k] = max(0, x+math.Sqrt(max(1, x))*deviate(replicate, k))
 	}
+	total := sum(q)
 	for k := range q {
 		if total == 0 {
 			q[k] = counts[k] / n
@@ -116,54 +200,63 @@ func (c *Confusion) correct(counts [3]float64, replicate int) (counted, correcte
 			q[k] /= total
 		}
 	}
-	share, d := solve(c.rates(replicate), q)
-	if d < leastDeterminant {
-		share = q
+	share, d := solve(m.rates(replicate), q)
+	// A determinant that is no number is that of a class without any weight.
+	if !(d >= leastDeterminant) {
+		share = slices.Clone(q)
 	}
-	total = 0
 	for k := range share {
 		share[k] = max(0, share[k])
-		total += share[k]
 	}
+	total = sum(share)
+	counted, corrected = q, share
 	for k := range share {
-		counted[k], corrected[k] = q[k]*n, share[k]/total*n
+		counted[k] *= n
+		corrected[k] *= n / total
 	}
 	return counted, corrected
 }
 
-// rates are the probabilities of each predicted label given each gold one.
-func (c *Confusion) rates(replicate int) (m [3][3]float64) {
-	for g := range m {
-		total, own := 0.0, 0.0
-		for k := range m[g] {
-			cell := c.Cells[g][k]
-			m[g][k] = max(0, cell.Weight+math.Sqrt(cell.WeightSq)*deviate(replicate, 3+3*g+k))
-			total += m[g][k]
+// rates are the probabilities of each predicted class given each gold one.
+func (m *Matrix) rates(replicate int) [][]float64 {
+	classes := len(m.labels)
+	out := make([][]float64, classes)
+	for g := range out {
+		out[g] = make([]float64, classes)
+		own, squares := 0.0, 0.0
+		for _, cell := range m.cells[g] {
+			squares += cell.WeightSq
+		}
+		for k, cell := range m.cells[g] {
+			variance := max(cell.WeightSq, squares/float64(m.labels[g]))
+			out[g][k] = max(0, cell.Weight+math.Sqrt(variance)*deviate(replicate, classes+classes*g+k))
 			own += cell.Weight
 		}
-		for k := range m[g] {
+		total := sum(out[g])
+		for k := range out[g] {
 			if total == 0 {
-				m[g][k] = c.Cells[g][k].Weight / own
+				out[g][k] = m.cells[g][k].Weight / own
 			} else {
-				m[g][k] /= total
+				out[g][k] /= total
 			}
 		}
 	}
-	return m
+	return out
 }
 
-// solve returns x with sum over g of x[g] m[g][k] = q[k], and the determinant of m.
-func solve(m [3][3]float64, q [3]float64) (x [3]float64, determinant float64) {
+// solve returns x with sum over g of x[g] m[g][k] = q[k], and the determinant of m, which is 2 x 2 or 3 x 3.
+func solve(m [][]float64, q []float64) (x []float64, determinant float64) {
 	cofactor := func(g, k int) float64 {
+		if len(m) == 2 {
+			return m[1-g][1-k] * float64(1-2*((g+k)%2))
+		}
 		a, b, c, d := (g+1)%3, (g+2)%3, (k+1)%3, (k+2)%3
 		return m[a][c]*m[b][d] - m[a][d]*m[b][c]
 	}
-	for k := range 3 {
+	for k := range m {
 		determinant += m[0][k] * cofactor(0, k)
 	}
-	if determinant < leastDeterminant {
-		return x, determinant
-	}
+	x = make([]float64, len(m))
 	for g := range x {
 		for k := range q {
 			x[g] += q[k] * cofactor(g, k) / determinant
@@ -196,11 +289,4 @@ func intHash64(x uint64) uint64 {
 	x *= 0xc4ceb9fe1a85ec53
 	x ^= x >> 33
 	return x
-}
-
-// Add adds a label of weight w.
-func (c *Confusion) Add(gold, predicted int, w float64) {
-	c.Labels[gold]++
-	c.Cells[gold][predicted].Weight += w
-	c.Cells[gold][predicted].WeightSq += w * w
 }

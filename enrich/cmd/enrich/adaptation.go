@@ -99,17 +99,17 @@ func (c *evaluateCommand) adaptation(s *streams, classifier *enrich.Classifier) 
 		mine, theirs := shares.Confusion{}, shares.Confusion{}
 		for n, i := range from {
 			k, _ := own(i)
-			mine.Add(examples[i].Gold, k, learnt[n].Weight)
+			mine.Add(labels[examples[i].Gold], labels[k], learnt[n].Weight)
 			if o.Accepted {
 				k = o.OutOfFold[n]
 			}
-			theirs.Add(examples[i].Gold, k, learnt[n].Weight)
+			theirs.Add(labels[examples[i].Gold], labels[k], learnt[n].Weight)
 		}
 		random := rand.New(rand.NewPCG(seed, 4))
 		for range samples {
 			sample := drifted(random, examples, test)
-			before.share(examples, sample, own, &mine)
-			after.share(examples, sample, adapted, &theirs)
+			before.share(examples, sample, own, mine.Among(labels...))
+			after.share(examples, sample, adapted, theirs.Among(labels...))
 		}
 	}
 	fmt.Fprintf(s.out, "model %s on %s: %d draws of %d labels, %d adaptations accepted; mean (least to greatest)\n\n", classifier.ModelVersion(), c.File, c.Draws, c.Adapt, accepted)
@@ -178,8 +178,8 @@ func drifted(random *rand.Rand, examples []adapt.Example, test []int) []int {
 }
 
 // share appends the errors of the negative share over a sample.
-func (j *judged) share(examples []adapt.Example, sample []int, answer func(int) (int, float64), confusion *shares.Confusion) {
-	var counts [3]float64
+func (j *judged) share(examples []adapt.Example, sample []int, answer func(int) (int, float64), matrix *shares.Matrix) {
+	counts := make([]float64, 3)
 	truth := 0.0
 	for _, i := range sample {
 		k, _ := answer(i)
@@ -191,9 +191,9 @@ func (j *judged) share(examples []adapt.Example, sample []int, answer func(int) 
 	n := float64(len(sample))
 	off := math.Abs(counts[0]-truth) / n
 	j.counting = append(j.counting, off)
-	if confusion.Usable() {
+	if matrix.Usable() {
 		j.counted = append(j.counted, off)
-		corrected, _, _ := shares.Adjust([]shares.Counted{{Counts: counts, Confusion: confusion}})
-		j.correcting = append(j.correcting, math.Abs(corrected[0]-truth/n))
+		corrected := shares.Adjust([]shares.Counted{{Counts: counts, Matrix: matrix}})
+		j.correcting = append(j.correcting, math.Abs(corrected.Shares[0]-truth/n))
 	}
 }

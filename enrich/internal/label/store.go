@@ -7,6 +7,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/dwiarah/dwiarah/schemas/shares"
 )
 
 // Store is the table of labels.
@@ -188,26 +190,14 @@ func decided(all []Text) []Text {
 	return out
 }
 
-// Cell is a cell of a confusion matrix.
-type Cell struct {
-	Labels           uint32
-	Weight, WeightSq float64
-}
-
-// Confusion is the confusion matrix of one head and model version on an institution's stream, by gold and predicted label. All cells stand in it.
-type Confusion struct {
-	Institution, Head, ModelVersion string
-	Cells                           map[[2]string]Cell
-}
-
-// PutConfusion stores a measurement, which replaces an earlier one of the same model version.
-func (s *Store) PutConfusion(ctx context.Context, c Confusion, at time.Time) error {
+// PutConfusion stores a measurement, which replaces an earlier one of the same model version: c has all cells, those without a label too.
+func (s *Store) PutConfusion(ctx context.Context, c *shares.Confusion, at time.Time) error {
 	batch, err := s.conn.PrepareBatch(ctx, `INSERT INTO stream_confusions (institution, head, model_version, gold, predicted, labels, weight, weight_sq, measured_at)`)
 	if err != nil {
 		return fmt.Errorf("storing a confusion matrix: %w", err)
 	}
 	for l, cell := range c.Cells {
-		if err := batch.Append(c.Institution, c.Head, c.ModelVersion, l[0], l[1], cell.Labels, cell.Weight, cell.WeightSq, at); err != nil {
+		if err := batch.Append(c.Institution, c.Head, c.ModelVersion, l[0], l[1], uint32(cell.Labels), cell.Weight, cell.WeightSq, at); err != nil {
 			return fmt.Errorf("storing a confusion matrix: %w", err)
 		}
 	}

@@ -1,5 +1,5 @@
 -- Shares are corrected by adjusted classify and count: for each model version by its own confusion matrix, then added. Draw 0 is the figure; draws 1 to 200 are a
--- bootstrap in which counts and cells of the matrix vary as under Poisson weights, by their first two moments. The deviates come from a hash of the draw's number, so
+-- bootstrap in which counts and cells of the matrix vary as under Poisson weights, by their first two moments, an empty one as if one message were in it. The deviates come from a hash of the draw's number, so
 -- the same rows always give the same interval. Each step is a subquery of its own, as in int_messages, and names each column of
 -- the step before once, through a lambda: a column named n times is n copies of all that it is made of, to the analysis.
 -- Cells are in rows by what people said (negative, neutral, positive), in a row by what the model version said.
@@ -35,7 +35,8 @@ WITH
     draws AS
     (
         SELECT
-            model_version, counts, people, weights, squares, draw,
+            model_version, counts, people, weights, draw,
+            arrayMap((p, s) -> arrayMap((x, i) -> greatest(x, arraySum(arraySlice(s, i - (i - 1) % 3, 3)) / p[intDiv(i - 1, 3) + 1]), s, arrayEnumerate(s)), [people], [squares])[1] AS floored,
             arrayMap(j -> if(draw = 0, 0, (arraySum(i -> bitAnd(bitShiftRight(intHash64(draw * 64 + j * 4 + intDiv(i, 4)), 16 * (i % 4)), 65535), range(12)) + 6) / 65536 - 6), range(12)) AS z
         FROM (SELECT versions.model_version AS model_version, counts, people, weights, squares FROM versions LEFT JOIN matrices ON matrices.model_version = versions.model_version)
         ARRAY JOIN range(201) AS draw
@@ -44,8 +45,8 @@ WITH
     (
         SELECT
             model_version, draw, people, counts, weights,
-            arrayMap((c, x) -> greatest(0., c + sqrt(c) * x), counts, arraySlice(z, 1, 3)) AS varied_counts,
-            arrayMap((w, s, x) -> greatest(0., w + sqrt(s) * x), weights, squares, arraySlice(z, 4, length(squares))) AS varied_weights
+            arrayMap((c, x) -> greatest(0., c + sqrt(greatest(c, 1)) * x), counts, arraySlice(z, 1, 3)) AS varied_counts,
+            arrayMap((w, s, x) -> greatest(0., w + sqrt(s) * x), weights, floored, arraySlice(z, 4, length(floored))) AS varied_weights
         FROM draws
     ),
     rates AS
