@@ -229,6 +229,18 @@ func (a *API) Resolve(ctx context.Context) error {
 	return nil
 }
 
+// identify asks for the DID of an official account, unless it is known; of all of them where the account is zero.
+func (a *API) identify(ctx context.Context, account source.Account) error {
+	if account.Institution == nil {
+		return a.Resolve(ctx)
+	}
+	if account.Account.ID != "" || a.named(account.Account.AuthorID()) {
+		return nil
+	}
+	_, err := a.profile(ctx, account.Account)
+	return err
+}
+
 func (a *API) named(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -13,6 +13,10 @@ import (
 // Recheck reads posts again. The interface leaves out what is missing and does not say why; the author's profile tells a deleted post from an account that is gone,
 // suspended or deactivated. The account is zero for a source of all accounts.
 func (a *API) Recheck(ctx context.Context, account source.Account, known []source.Known, isKnown func(string) (source.Known, bool)) ([]source.Finding, error) {
+	// Before the first poll after a restart nobody has asked yet which DIDs are official accounts'.
+	if err := a.identify(ctx, account); err != nil {
+		return nil, err
+	}
 	query := url.Values{}
 	for _, k := range known {
 		query.Add("uris", k.Message.MessageID)

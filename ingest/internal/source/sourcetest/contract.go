@@ -107,17 +107,20 @@ func (c Contract) bench(t *testing.T) *bench {
 	}))
 	t.Cleanup(server.Close)
 	b.base = server.URL
-	b.source = c.Source(t, b.base, b.clock, func(id string) (source.Known, bool) {
-		m := b.seen[id]
-		if m == nil {
-			return source.Known{}, false
-		}
-		return source.Known{Message: *m}, true
-	})
+	b.source = c.Source(t, b.base, b.clock, b.find)
 	if closer, ok := b.source.(interface{ Close() }); ok {
 		t.Cleanup(closer.Close)
 	}
 	return b
+}
+
+// find is the source's Known.
+func (b *bench) find(id string) (source.Known, bool) {
+	m := b.seen[id]
+	if m == nil {
+		return source.Known{}, false
+	}
+	return source.Known{Message: *m}, true
 }
 
 // set sets the fault and counts calls anew.
@@ -556,6 +559,25 @@ func (c Contract) known(row func(string, func(*bench))) {
 		f := b.reread()[c.MessageID(b.base, id)]
 		if f.State == source.Deleted || f.State == source.Present || c.Hides && (f.State != source.Hidden || f.Reason != schemas.HiddenProtected) {
 			b.Errorf("the protected message: %+v", f)
+		}
+	})
+	row("re-read after a restart", func(b *bench) {
+		prepare(b)
+		b.world.Lock()
+		own := b.world.Own()[0].ID
+		b.world.Unlock()
+		b.world.Write("warga1", own, "terima kasih")
+		b.drain()
+		b.world.Write("warga2", own, "pukul berapa?") // counts move
+		b.source = b.c.Source(b.T, b.base, b.clock, b.find)
+		for id, f := range b.reread() {
+			if f.Item == nil || f.Item.Message == nil {
+				continue
+			}
+			was, is := b.seen[id], f.Item.Message
+			if is.AuthorID != was.AuthorID || is.ParentAuthorID != was.ParentAuthorID || is.Institution != was.Institution || is.Account != was.Account {
+				b.Errorf("message %s by %q answering %q for %s is read again as by %q answering %q for %s", id, was.AuthorID, was.ParentAuthorID, was.Account, is.AuthorID, is.ParentAuthorID, is.Account)
+			}
 		}
 	})
 	for _, f := range faults() {
