@@ -61,7 +61,7 @@ func (p *poll) item(n *node, raw json.RawMessage, as role, post string) source.I
 func (p *poll) answer(m *schemas.Message, n *node, post string) {
 	p.place(m, n, post)
 	own := p.cursor.Followed[post]
-	switch known, ok := p.parent(m.ParentID); {
+	switch known, ok := p.find(m.ParentID); {
 	case p.authors[m.ParentID] != "":
 		m.ParentAuthorID = p.authors[m.ParentID]
 	case m.ParentID == post && own != nil && !own.Mention:
@@ -83,7 +83,8 @@ func (s *Source) place(m *schemas.Message, n *node, post string) {
 	}
 }
 
-func (s *Source) parent(id string) (source.Known, bool) {
+// find finds a message that was read before.
+func (s *Source) find(id string) (source.Known, bool) {
 	if s.env.Known == nil || id == "" {
 		return source.Known{}, false
 	}

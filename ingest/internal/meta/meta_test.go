@@ -331,6 +331,35 @@ func TestDeliveriesOfAPage(t *testing.T) {
 	}
 }
 
+// Deliveries come twice, and not always in order: what is known already is not put in an older state.
+func TestDeliveriesOutOfOrder(t *testing.T) {
+	b := newBench(t, facebook())
+	send := func(verb, text string, at int) {
+		b.receive(fmt.Sprintf(`{"object":"page","entry":[{"id":"100","time":%d,"changes":[{"field":"feed","value":{"item":"comment","verb":%q,"comment_id":"100_1_7","post_id":"100_1","parent_id":"100_1","created_time":1772352000,"from":{"id":"901"},"message":%q}}]}]}`, at, verb, text))
+	}
+	f := func(verb, text string, at, want int) {
+		t.Helper()
+		if send(verb, text, at); len(b.items) != want {
+			t.Errorf("%s %q brought %v, want %d", verb, text, b.ids(), want)
+		}
+	}
+	f("edited", "jalan sangat rusak", 1772355600, 1)
+	f("add", "jalan rusak", 1772352000, 0)
+	f("edited", "jalan agak rusak", 1772355000, 0)
+	f("edited", "jalan sangat rusak", 1772355600, 0)
+	f("edited", "jalan rusak parah", 1772355700, 1)
+	f("remove", "", 1772355800, 1)
+
+	th := newBench(t, threads())
+	reply := func(text string) {
+		th.receive(`{"target_id":"100","time":1772355600,"values":{"field":"replies","value":{"id":"7","username":"warga1","text":"` + text + `","timestamp":"2026-03-01T08:00:00+0000","root_post":{"id":"5"},"replied_to":{"id":"6"}}}}`)
+	}
+	reply("kapan?")
+	if reply("kapan?"); len(th.items) > 0 {
+		t.Errorf("a reply that is known came again: %v", th.ids())
+	}
+}
+
 func TestDeliveriesOfInstagram(t *testing.T) {
 	b := newBench(t, instagram())
 	post := b.world.Write("layanan_kota", "", "Jadwal")

@@ -235,10 +235,7 @@ func (p *poll) flat(data []json.RawMessage) []json.RawMessage {
 
 // known tells that a message was read before.
 func (p *poll) known(messageID string) bool {
-	if p.env.Known == nil {
-		return false
-	}
-	_, known := p.env.Known(messageID)
+	_, known := p.find(messageID)
 	return known
 }
 

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -144,6 +145,9 @@ func (p *poll) change(ctx context.Context, c change, at time.Time, page *source.
 		if c.Field == "mentions" && n.RepliedTo == nil {
 			as = roleMention
 		}
+		if p.known(n.ID) {
+			return nil // it came twice, or was polled
+		}
 		page.Items = append(page.Items, p.item(&n, c.Value, as, ""))
 	}
 	return nil
@@ -185,9 +189,14 @@ func (p *poll) feed(raw json.RawMessage, at time.Time, page *source.Page) {
 		page.Visible = append(page.Visible, source.Visibility{MessageID: n.ID, State: state, Reason: schemas.HiddenWithheld, At: at})
 		return
 	}
+	known, isKnown := p.find(n.ID)
+	edit := v.Verb == "edited" || v.Verb == "edit"
+	removal := v.Verb == "remove" || v.Verb == "delete"
+	if last := known.Message.EditedAt; isKnown && !removal && (!edit || last != nil && !at.After(*last)) {
+		return // an older state than the one that is known: it came twice, or late
+	}
 	item := p.item(&n, raw, as, post)
-	known, isKnown := p.parent(n.ID)
-	if item.Message == nil && isKnown && (v.Verb == "remove" || v.Verb == "delete") {
+	if item.Message == nil && isKnown && removal {
 		m := known.Message // a removal does not say again who wrote, and when
 		item = source.Item{Message: &m}
 	}
@@ -195,10 +204,10 @@ func (p *poll) feed(raw json.RawMessage, at time.Time, page *source.Page) {
 		if isKnown {
 			m.CreatedAt = known.Message.CreatedAt
 		}
-		switch v.Verb {
-		case "edited", "edit":
+		switch {
+		case edit:
 			m.EditedAt = &at
-		case "remove", "delete":
+		case removal:
 			m.DeletedAt, m.Text = &at, ""
 		}
 	}
@@ -211,6 +220,9 @@ func (p *poll) fetch(ctx context.Context, c change, page *source.Page) error {
 	if json.Unmarshal(c.Value, &v) != nil || v.ID == "" && v.MediaID == "" {
 		page.Items = append(page.Items, dead(c.Value))
 		return nil
+	}
+	if p.known(cmp.Or(v.ID, v.CommentID, v.MediaID)) {
+		return nil // it came twice, or was polled
 	}
 	var raw json.RawMessage
 	var err error
