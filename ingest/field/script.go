@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
+	"github.com/dwiarah/dwiarah/ingest/internal/meta/metatest"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/sample"
 )
@@ -87,7 +88,7 @@ func (f *Field) say(t *thread, at time.Time) line {
 	if len(t.ids) > 0 {
 		parent = t.ids[l.parent]
 	}
-	f.world.Skip(at)
+	f.world.Skip(at.Add(-time.Second)) // the next post is a second later
 	t.ids = append(t.ids, f.world.Write(author, parent, l.text))
 	if len(t.ids) == len(t.lines) {
 		f.script.open = slices.DeleteFunc(f.script.open, func(o *thread) bool { return o == t })
@@ -138,16 +139,19 @@ func (f *Field) Step() Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.steps++
-	defer f.mastodon.Mirror()
+	defer f.mirror()
 	now := time.Now()
 	if f.steps%editEvery == 0 || f.steps%deleteEvery == 0 {
 		if p, ok := f.pick(); ok && f.steps%editEvery == 0 {
 			f.edited[p.ID] = true
 			text := p.Text + " (diralat)"
-			f.world.Edit(p.ID, text, now.Truncate(time.Second))
+			f.world.Edit(p.ID, text, later(now.Truncate(time.Second), p.Created.Add(time.Second)))
+			p.Text = text
+			f.deliver(metatest.Edited, p)
 			return Event{Kind: Edits, Text: text}
 		} else if ok {
 			f.world.Delete(p.ID)
+			f.deliver(metatest.Removed, p)
 			return Event{Kind: Deletes, Text: p.Text}
 		}
 	}
@@ -162,7 +166,22 @@ func (f *Field) Step() Event {
 		kind = Asks
 	}
 	l := f.say(t, now)
+	f.deliver(metatest.Added, f.last())
 	return Event{Kind: kind, Official: l.official, Text: l.text}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// last is the newest post.
+func (f *Field) last() conversation.Post {
+	f.world.Lock()
+	defer f.world.Unlock()
+	return f.world.Posts[len(f.world.Posts)-1]
 }
 
 // pick draws a citizen's post that nobody has answered, nor will: what an edit or a deletion is for.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -13,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dwiarah/dwiarah/ingest"
 	"github.com/dwiarah/dwiarah/ingest/field"
 	"github.com/dwiarah/dwiarah/ingest/internal/topic"
 	"github.com/dwiarah/dwiarah/schemas"
@@ -23,10 +28,16 @@ import (
 // fieldFaults are what the platforms do wrong meanwhile.
 var fieldFaults = field.Faults{Broken: 0.05, Limited: 0.05, Cut: 0.02}
 
-// newField is a world whose sources are the field's.
-func newField(t *testing.T) (world, *field.Field) {
+// fieldWorld is a world whose sources are the field's.
+type fieldWorld struct {
+	world
+	field *field.Field
+}
+
+// newField opens a field and configures ingest for those of its sources that keep says, and for webhooks at an address; empty for none.
+func newField(t *testing.T, o field.Options, webhook string, keep func(*ingest.Source) bool) fieldWorld {
 	t.Helper()
-	f, err := field.Open(field.Options{Seed: 1, Backlog: 12, Faults: fieldFaults})
+	f, err := field.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,27 +49,111 @@ func newField(t *testing.T) (world, *field.Field) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources := "sources:\n"
+	sources := "webhook: {listen: \"" + webhook + "\"}\nsources:\n"
 	for _, s := range f.Sources() {
-		sources += fmt.Sprintf("  - {platform: %s, account: %s, base_url: %s, allow_private: true, schedule: %q, token: \"file:%s\", settings: {", s.Platform, s.Account, s.BaseURL, s.Schedule,
-			w.write("token-"+s.Platform, s.Token.Reveal()))
-		for key, value := range s.Settings {
-			sources += fmt.Sprintf("%s: %v", key, value)
+		if !keep(&s) {
+			continue
 		}
-		sources += "}}\n"
+		settings := []byte("{}")
+		if s.Settings != nil {
+			if settings, err = json.Marshal(s.Settings); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sources += fmt.Sprintf("  - {platform: %s, account: %q, base_url: %s, allow_private: true, schedule: %q, settings: %s", s.Platform, s.Account, s.BaseURL, s.Schedule, settings)
+		if !s.Token.IsZero() {
+			sources += ", token: \"file:" + w.write("token-"+s.Platform, s.Token.Reveal()) + `"`
+		}
+		sources += "}\n"
 	}
 	w.write("ingest.yaml", string(text)+sources)
-	return w, f
+	return fieldWorld{w, f}
 }
 
-// known is the newest of each message in the raw topic, by platform and id.
+// run starts ingest, which is killed at a point; empty for none.
+func (w fieldWorld) run(point string) (child *exec.Cmd, log *bytes.Buffer) {
+	w.Helper()
+	child, log = w.child(point, "--config", w.path("ingest.yaml"), "run"), &bytes.Buffer{}
+	child.Stderr = log
+	if err := child.Start(); err != nil {
+		w.Fatal(err)
+	}
+	return child, log
+}
+
+// step lets something happen. Posts of the field are a second apart.
+func (w fieldWorld) step() {
+	w.field.Step()
+	time.Sleep(time.Second)
+}
+
+// killed runs ingest with something happening every second, until it dies at a point.
+func (w fieldWorld) killed(point string, meanwhile func()) {
+	w.Helper()
+	child, log := w.run(point)
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	for {
+		select {
+		case err := <-ended:
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+				w.Fatalf("it was not killed at %s: %v\n%s", point, err, log)
+			}
+			return
+		default:
+			w.step()
+			meanwhile()
+		}
+	}
+}
+
+// stop ends ingest as an operator does.
+func (w fieldWorld) stop(child *exec.Cmd, log *bytes.Buffer) {
+	w.Helper()
+	if err := child.Process.Signal(syscall.SIGTERM); err != nil {
+		w.Fatal(err)
+	}
+	if err := child.Wait(); err != nil {
+		w.Errorf("after SIGTERM: %v\n%s", err, log)
+	}
+}
+
+// await waits until nothing is missing.
+func (w fieldWorld) await(log *bytes.Buffer, missing func() []string) {
+	w.Helper()
+	for tries := 0; ; tries++ {
+		left := missing()
+		if len(left) == 0 {
+			return
+		}
+		if tries > 240 {
+			w.Errorf("%d missing:\n%s\n%s", len(left), strings.Join(left[:min(20, len(left))], "\n"), log)
+			return
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+// changed is when the message last changed, by which the sink takes the newest of its copies.
+func changed(m *event.Message) int64 {
+	return max(m.GetCreatedAtMs(), m.GetEditedAtMs(), m.GetObservedAtMs())
+}
+
+// known is the newest of each message in the raw topic, by platform and id; one that was deleted stays so.
 func (w world) known() map[string]*event.Message {
 	w.Helper()
 	known := map[string]*event.Message{}
 	err := topic.Read(w.Context(), w.conn, schemas.TopicRaw, topic.Options{FromStart: true}, func(r kafka.Record) error {
 		m := &event.Message{}
-		known[string(r.Key)] = m
-		return event.Decode(r.Headers[0].Value, r.Value, m)
+		if err := event.Decode(r.Headers[0].Value, r.Value, m); err != nil {
+			return err
+		}
+		old := known[string(r.Key)]
+		if old == nil || m.DeletedAtMs != nil || old.DeletedAtMs == nil && changed(m) >= changed(old) {
+			known[string(r.Key)] = m
+		}
+		return nil
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -79,118 +174,223 @@ func absent(known map[string]*event.Message, posts []field.Post) []string {
 			all = append(all, key+" is gone from its platform and not deleted")
 		case !p.Deleted && m.DeletedAtMs != nil:
 			all = append(all, key+" is deleted though it stands")
-		case p.Edited && p.Told && !strings.Contains(m.Text, "(diralat)"):
+		case p.Edited && p.Told && (!strings.HasSuffix(m.Text, edition) || m.EditedAtMs == nil):
 			all = append(all, key+" is there in an older version")
 		}
 	}
 	return all
 }
 
-// One conversation through every platform's interface, pushed and polled, with a tenth of the calls going wrong, posts edited and deleted, a platform away for a while, and
-// ingest killed at every crash point of its live path: every post arrives, none that there is not, and the outage is said.
-func TestKilledBeforeTheFieldLosesNothing(t *testing.T) {
-	t.Parallel()
-	w, f := newField(t)
-	const away = schemas.PlatformBluesky
-	step := func() {
-		f.Step()
-		time.Sleep(time.Second) // posts of the field are a second apart
+// said is a message without what is its platform's own: its ids are those of the conversation.
+type said struct {
+	Text, Parent, Root, Direction, Institution string
+	Answers, Account, AnswersAccount           bool
+	Created                                    time.Time
+	Edited, Deleted                            bool
+}
+
+// edition is how the field marks a text that was edited.
+const edition = " (diralat)"
+
+// alike checks that every platform says the same of every post, and that it is what was said.
+func (w fieldWorld) alike() {
+	w.Helper()
+	known, posts := w.known(), w.field.Posts()
+	ids, official := map[string]string{}, map[string]bool{}
+	for _, p := range posts {
+		ids[p.Platform+":"+p.MessageID] = p.ID
+		official[p.ID] = p.Official
 	}
-	run := func(point string) (child *exec.Cmd, log *bytes.Buffer) {
-		t.Helper()
-		child, log = w.child(point, "--config", w.path("ingest.yaml"), "run"), &bytes.Buffer{}
-		child.Stderr = log
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
+	compared := 0
+	for _, p := range posts {
+		m := known[p.Platform+":"+p.MessageID]
+		if m == nil || p.Deleted {
+			continue // absent looks at those
 		}
-		return child, log
-	}
-	for _, point := range []string{"ingest.poll.after_ack:2", "ingest.poll.after_position:5", "producer.after_ack:4", "ingest.poll.after_ack:9"} {
-		child, log := run(point)
-		ended := make(chan error, 1)
-		go func() { ended <- child.Wait() }()
-		var err error
-		for running := true; running; {
-			select {
-			case err = <-ended:
-				running = false
-			default:
-				step()
-			}
+		got := said{
+			Text: strings.TrimPrefix(m.Text, "@layanan_kota "), Parent: ids[p.Platform+":"+m.ParentId], Root: ids[p.Platform+":"+m.RootId], Direction: m.Direction, Institution: m.Institution,
+			Answers: m.Kind == schemas.KindReply || m.Kind == schemas.KindComment && m.ParentId != "", Account: m.Account != "", AnswersAccount: m.ParentIsAccount == event.Known_KNOWN_YES,
+			Created: time.UnixMilli(m.CreatedAtMs).UTC(), Edited: m.EditedAtMs != nil, Deleted: m.DeletedAtMs != nil,
 		}
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("it was not killed at %s: %v\n%s", point, err, log)
+		if parent := known[p.Platform+":"+m.ParentId]; m.ParentIsAccount == event.Known_KNOWN_UNSPECIFIED && parent != nil { // as METRICS.md has it
+			got.AnswersAccount = parent.Direction == schemas.Outbound
+		}
+		want := said{
+			Text: p.Text, Parent: p.Parent, Root: p.Root, Direction: schemas.Inbound, Institution: field.Institution, Answers: p.Parent != "", Account: true,
+			AnswersAccount: official[p.Parent], Created: p.Created.UTC(), Edited: p.Edited,
+		}
+		if p.Official {
+			want.Direction = schemas.Outbound
+		}
+		if p.Platform == schemas.PlatformYouTube && p.Parent != "" { // it has two levels
+			want.Parent, want.AnswersAccount = p.Root, official[p.Root]
+		}
+		if !p.Told { // whether it was read before its edit or after it
+			want.Text, want.Edited = strings.TrimSuffix(want.Text, edition), false
+			got.Text, got.Edited = strings.TrimSuffix(got.Text, edition), false
+		}
+		if strings.Contains(got.Text, "[") { // what is redacted
+			want.Text = got.Text
+		}
+		compared++
+		if d := cmp.Diff(want, got); d != "" {
+			w.Errorf("%s %s, post %s: %s", p.Platform, p.MessageID, p.ID, d)
 		}
 	}
-	child, log := run("")
-	f.Outage(away, true)
-	from := time.Now()
-	for time.Since(from) < 6*time.Second {
-		step()
+	if compared < len(posts)/2 {
+		w.Errorf("only %d of %d posts were compared", compared, len(posts))
 	}
-	until := time.Now()
-	f.Outage(away, false)
-	for range 5 {
-		step()
-	}
-	var missing []string
-	for tries := 0; ; tries++ {
-		if missing = absent(w.known(), f.Posts()); len(missing) == 0 {
-			break
-		}
-		if tries > 240 {
-			t.Errorf("%d of %d posts:\n%s\n%s", len(missing), len(f.Posts()), strings.Join(missing[:min(20, len(missing))], "\n"), log)
-			break
-		}
-		time.Sleep(500 * time.Millisecond)
-	}
-	if err := child.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Wait(); err != nil {
-		t.Errorf("after SIGTERM: %v\n%s", err, log)
-	}
+}
+
+// only checks that nothing has come that is no post of the field, and no dead letter.
+func (w fieldWorld) only() {
+	w.Helper()
 	there := map[string]bool{}
-	for _, p := range f.Posts() {
+	for _, p := range w.field.Posts() {
 		there[p.Platform+":"+p.MessageID] = true
 	}
 	for key := range w.known() {
 		if !there[key] {
-			t.Errorf("%s is no post of the field", key)
+			w.Errorf("%s is no post of the field", key)
 		}
 	}
 	if _, dead := w.messages(); len(dead) > 0 {
-		t.Errorf("%d dead letters", len(dead))
+		w.Errorf("dead letters: %v", dead)
 	}
-	w.said(f, away, from, until)
 }
 
-// said checks the ledger: every connector is complete up to the end, and the outage is a gap.
-func (w world) said(f *field.Field, away string, from, until time.Time) {
+// One conversation through every platform's interface, polled, and on Mastodon pushed, with a tenth of the calls going wrong, posts edited and deleted, a platform away for a
+// while, and ingest killed at every crash point of polling: every post arrives, none that there is not, and the outage is said.
+func TestKilledBeforeTheFieldLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := newField(t, field.Options{Seed: 1, Backlog: 12, Faults: fieldFaults}, "", func(*ingest.Source) bool { return true })
+	const away = schemas.PlatformBluesky
+	for _, point := range polledPoints() {
+		w.killed(point, func() {})
+	}
+	child, log := w.run("")
+	w.field.Outage(away, true)
+	from := time.Now()
+	for time.Since(from) < 6*time.Second {
+		w.step()
+	}
+	until := time.Now()
+	w.field.Outage(away, false)
+	for range 5 {
+		w.step()
+	}
+	w.await(log, func() []string { return absent(w.known(), w.field.Posts()) })
+	w.stop(child, log)
+	w.only()
+	w.alike()
+	w.covered(w.field, away, from, until)
+}
+
+// One conversation that every platform pushes which can (a WebSocket's other way, server-sent events; X's filtered stream; Jetstream; Meta's webhooks, some of them twice and out
+// of order), with a tenth of the calls going wrong, streams that break, and ingest killed at every crash point of webhooks and streams. What is pushed arrives without a poll,
+// and the rest with the next one.
+func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
+	t.Parallel()
+	listen := freeAddress(t)
+	w := newField(t, field.Options{Seed: 2, Push: true, Faults: fieldFaults}, listen, func(s *ingest.Source) bool {
+		if s.Platform != schemas.PlatformYouTube && s.Platform != schemas.PlatformMastodon { // edits in a broken stream are found by Mastodon's re-reads
+			s.Schedule = "@every 12h"
+		}
+		return s.Platform != schemas.PlatformBluesky // Jetstream stands for it
+	})
+	w.field.Deliver("http://" + listen)
+	child, log := w.run("")
+	w.await(log, func() []string { return w.incomplete(7) }) // from here on nobody begins to listen only afterwards
+	w.stop(child, log)
+	for _, point := range pushedPoints() {
+		breaks := 0
+		w.killed(point, func() {
+			if breaks++; breaks%4 == 0 {
+				w.field.BreakStreams()
+			}
+		})
+	}
+	child, log = w.run("")
+	for range 6 {
+		w.step()
+	}
+	w.field.BreakStreams()
+	for range 6 {
+		w.step()
+	}
+	w.await(log, func() []string {
+		posts := slices.DeleteFunc(w.field.Posts(), func(p field.Post) bool { return !p.Pushed && !(p.Deleted && p.Told) })
+		left := absent(w.known(), posts)
+		if n := w.field.Undelivered(); n > 0 {
+			left = append(left, fmt.Sprintf("%d deliveries were not taken", n))
+		}
+		return left
+	})
+	w.stop(child, log)
+	child, log = w.run("") // which polls each source once
+	w.await(log, func() []string { return absent(w.known(), w.field.Posts()) })
+	w.stop(child, log)
+	w.only()
+	w.alike()
+}
+
+// freeAddress is one of this machine where nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// coverage hands the ledger's rows of coverage to do.
+func (w world) coverage(do func(*event.Coverage)) {
 	w.Helper()
-	complete, gap := map[string]int64{}, false
-	const period = 4 * time.Second // a poll and its repeats
 	err := topic.Read(w.Context(), w.conn, schemas.TopicLedger, topic.Options{FromStart: true}, func(r kafka.Record) error {
 		var l event.LedgerEntry
 		if err := event.Decode(r.Headers[0].Value, r.Value, &l); err != nil {
 			return err
 		}
-		c := l.GetCoverage()
-		if c == nil {
-			return nil
-		}
-		platform, _, _ := strings.Cut(c.Connector, ":")
-		if c.Status == schemas.CoverageComplete {
-			complete[platform] = max(complete[platform], c.UntilMs)
-		} else if platform == away && c.Reason == schemas.GapOutage && c.SinceMs <= from.Add(period).UnixMilli() && c.UntilMs >= from.UnixMilli() && c.UntilMs <= until.Add(period).UnixMilli() {
-			gap = true
+		if c := l.GetCoverage(); c != nil {
+			do(c)
 		}
 		return nil
 	})
 	if err != nil {
 		w.Fatal(err)
 	}
+}
+
+// incomplete says so where fewer connectors than want were ever complete.
+func (w world) incomplete(want int) []string {
+	w.Helper()
+	complete := map[string]bool{}
+	w.coverage(func(c *event.Coverage) {
+		if c.Status == schemas.CoverageComplete {
+			complete[c.Connector] = true
+		}
+	})
+	if len(complete) < want {
+		return []string{fmt.Sprintf("only %v were complete", slices.Sorted(maps.Keys(complete)))}
+	}
+	return nil
+}
+
+// covered checks the ledger: every connector is complete up to the end, and the outage is a gap.
+func (w world) covered(f *field.Field, away string, from, until time.Time) {
+	w.Helper()
+	complete, gap := map[string]int64{}, false
+	const period = 4 * time.Second // a poll and its repeats
+	w.coverage(func(c *event.Coverage) {
+		platform, _, _ := strings.Cut(c.Connector, ":")
+		if c.Status == schemas.CoverageComplete {
+			complete[platform] = max(complete[platform], c.UntilMs)
+		} else if platform == away && c.Reason == schemas.GapOutage && c.SinceMs <= from.Add(period).UnixMilli() && c.UntilMs >= from.UnixMilli() && c.UntilMs <= until.Add(period).UnixMilli() {
+			gap = true
+		}
+	})
 	if !gap {
 		w.Errorf("the outage of %s is no gap", away)
 	}

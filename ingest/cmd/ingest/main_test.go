@@ -248,7 +248,7 @@ func TestImportKilledAnywhereEndsAlike(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, point := range []string{"producer.after_ack:2", "ingest.import.after_ack", "ingest.import.after_ack:3", "ingest.import.after_position", "ingest.import.after_position:2"} {
+	for _, point := range importedPoints() {
 		t.Run(point, func(t *testing.T) {
 			w := newWorld(t)
 			w.write("identity.keys", string(keys))

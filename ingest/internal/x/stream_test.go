@@ -25,6 +25,7 @@ func (b *bench) streamed(ctx context.Context) (*streaming, chan error) {
 	s.streams.MaxWait = 50 * time.Millisecond
 	end := make(chan error, 1)
 	go func() { end <- s.Stream(ctx, b.cursor, b.emit) }()
+	b.wait("a stream", func() bool { return b.server.Streams() == 1 })
 	return s, end
 }
 
@@ -49,26 +50,26 @@ func TestStreamReadsWhatCameBeforeAndWhatIsPushed(t *testing.T) {
 	_, end := b.streamed(ctx)
 	b.wait("catching up", func() bool { return len(b.ids()) == 1 })
 
-	b.server.Stream <- "" // a keep-alive
+	b.server.Push("") // a keep-alive
 	push := func(author, parent, text, tag string) string {
 		id := b.world.Write(author, parent, text)
 		b.world.Lock()
 		p := *b.world.Find(id)
 		b.world.Unlock()
-		b.server.Stream <- b.server.Event(p, tag)
+		b.server.Push(b.server.Event(p, tag))
 		return id
 	}
 	ask := push("warga2", "", "didorong", "dwiarah:layanan_kota")
 	push("warga3", "", "bukan untuk kami", "somebody else's")
 	answer := push("layanan_kota", ask, "jawaban", "dwiarah:layanan_kota")
-	b.server.Stream <- `{"data":{"id":7},"matching_rules":[{"id":"1","tag":"dwiarah:layanan_kota"}]}`
+	b.server.Push(`{"data":{"id":7},"matching_rules":[{"id":"1","tag":"dwiarah:layanan_kota"}]}`)
 	again := push("warga2", "", "sesudah rusak", "dwiarah:layanan_kota")
 	b.wait("pushed posts", func() bool { return len(b.ids()) == 5 })
 	if d := cmp.Diff([]string{"1001", ask, answer, "dead", again}, b.ids()); d != "" {
 		t.Error(d)
 	}
 	b.clock.Add(30 * time.Second)
-	b.server.Stream <- ""
+	b.server.Push("")
 	b.wait("coverage", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.spans) == 3 })
 	if d := cmp.Diff("02 08:00:00 to 02 08:00:30", b.spans[2]); d != "" {
 		t.Error(d)
@@ -76,7 +77,7 @@ func TestStreamReadsWhatCameBeforeAndWhatIsPushed(t *testing.T) {
 	if rules := b.server.Rules(); len(rules) != 2 || rules[1]["value"] != "to:layanan_kota OR @layanan_kota OR from:layanan_kota" {
 		t.Errorf("rules %v", rules)
 	}
-	close(b.server.Stream)
+	b.server.BreakStreams()
 	if err := <-end; source.GapReason(err) != schemas.GapOutage || !strings.Contains(err.Error(), "X has ended the stream") {
 		t.Errorf("error %v", err)
 	}
@@ -109,7 +110,7 @@ func TestAStreamThatFallsSilent(t *testing.T) {
 func TestAStreamThatXEnds(t *testing.T) {
 	b := newBench(t)
 	_, end := b.streamed(t.Context())
-	b.server.Stream <- `{"errors":[{"title":"operational-disconnect","type":"https://api.twitter.com/2/problems/operational-disconnect"}]}`
+	b.server.Push(`{"errors":[{"title":"operational-disconnect","type":"https://api.twitter.com/2/problems/operational-disconnect"}]}`)
 	if err := <-end; source.GapReason(err) != schemas.GapOutage || !strings.Contains(err.Error(), "operational-disconnect") {
 		t.Errorf("error %v", err)
 	}
@@ -119,16 +120,12 @@ func TestAStreamEndsWithTheMoney(t *testing.T) {
 	b := newBench(t, func(s *Settings) { s.DayLimit = 10_000 + (heldPosts+5)*5_000 })
 	s, end := b.streamed(t.Context())
 	go func() {
-		for {
+		for b.server.Streams() == 1 {
 			id := b.world.Write("warga1", "", "halo")
 			b.world.Lock()
 			p := *b.world.Find(id)
 			b.world.Unlock()
-			select {
-			case b.server.Stream <- b.server.Event(p, s.tag()):
-			case <-t.Context().Done():
-				return
-			}
+			b.server.Push(b.server.Event(p, s.tag()))
 		}
 	}()
 	err := <-end

@@ -138,7 +138,7 @@ type bench struct {
 func newBench(t *testing.T, change ...func(*Settings)) *bench {
 	t.Helper()
 	b := &bench{T: t, world: conversation.NewWorld(), clock: sourcetest.NewClock(conversation.Start.Add(24 * time.Hour))}
-	b.server = &xtest.Server{World: b.world, Now: b.clock.Now, Bill: xtest.NewBill(), Stream: make(chan string)}
+	b.server = &xtest.Server{World: b.world, Now: b.clock.Now, Bill: xtest.NewBill()}
 	b.http = httptest.NewServer(b.server)
 	t.Cleanup(b.http.Close)
 	b.env = environment(t, b.http.URL, b.clock.Now, change...)

@@ -13,6 +13,9 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/dwiarah/dwiarah/ingest/internal/bluesky/blueskytest"
+	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 )
 
 // Event is one event.
@@ -39,6 +42,8 @@ type Server struct {
 	opened  int
 	breaks  int // how often streams were broken
 	stopped bool
+
+	mirrored map[string]conversation.Post // what the stream has told of the world, by id
 }
 
 // New returns a handler with a dictionary made of samples.
@@ -65,6 +70,30 @@ func (s *Server) Push(events ...Event) {
 	defer s.mu.Unlock()
 	s.events = append(s.events, events...)
 	s.more.Broadcast()
+}
+
+// Mirror pushes what the world behind a view has become since the last time.
+func (s *Server) Mirror(view *blueskytest.Server, now time.Time) {
+	view.World.Lock()
+	defer view.World.Unlock()
+	before, after := s.mirrored, map[string]conversation.Post{}
+	for _, p := range view.World.Posts {
+		after[p.ID] = p
+		operation := "create"
+		if old, had := before[p.ID]; had {
+			operation = "update"
+			if old.Text == p.Text {
+				continue
+			}
+		}
+		s.Push(Event{DID: blueskytest.DID(p.Author), Time: now, Operation: operation, Key: p.ID, Record: view.Record(p)})
+	}
+	for id, old := range before {
+		if _, there := after[id]; !there {
+			s.Push(Event{DID: blueskytest.DID(old.Author), Time: now, Operation: "delete", Key: id})
+		}
+	}
+	s.mirrored = after
 }
 
 // Forget lets the server remember nothing before its next event.

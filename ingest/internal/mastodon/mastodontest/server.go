@@ -21,6 +21,9 @@ import (
 	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 )
 
+// thumpEvery is how often server-sent events get a comment.
+const thumpEvery = 15 * time.Second
+
 // Token is the one that the server takes.
 const Token = "token-of-the-test"
 
@@ -221,6 +224,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, socket bool) {
 	}()
 	ctx := r.Context()
 	var send func(event, payload string) error
+	thump := func() error { return nil } // a WebSocket is asked by a ping
 	if socket {
 		conn, err := websocket.Accept(w, r, nil)
 		if err != nil {
@@ -243,16 +247,25 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, socket bool) {
 			fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, payload)
 			return flush.Flush()
 		}
-		fmt.Fprint(w, ":thump\n")
-		if flush.Flush() != nil {
+		thump = func() error {
+			fmt.Fprint(w, ":thump\n")
+			return flush.Flush()
+		}
+		if thump() != nil {
 			return
 		}
 	}
 	listen()
+	beat := time.NewTicker(thumpEvery)
+	defer beat.Stop()
 	for {
 		select {
 		case e, open := <-events:
 			if !open || send(e[0], e[1]) != nil {
+				return
+			}
+		case <-beat.C:
+			if thump() != nil {
 				return
 			}
 		case <-ctx.Done():

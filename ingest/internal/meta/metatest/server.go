@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/conversation"
 )
@@ -202,6 +203,52 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []conversatio
 		out["paging"] = paging
 	}
 	answer(w, out)
+}
+
+// What can happen to a post, as a delivery calls it.
+const (
+	Added   = "add"
+	Edited  = "edited"
+	Removed = "remove"
+)
+
+// Delivery is what the platform delivers by webhook of what happened to a post; nil where it tells nothing of that. The caller holds the world's lock, or nobody else does.
+func (s *Server) Delivery(verb string, p conversation.Post, at time.Time) []byte {
+	official, root := p.Author == s.World.Official, s.World.Find(p.Root)
+	var v any
+	entry := func(object, field string, value map[string]any) map[string]any {
+		return map[string]any{"object": object, "entry": []any{map[string]any{"id": AccountID, "time": at.Unix(), "changes": []any{map[string]any{"field": field, "value": value}}}}}
+	}
+	switch {
+	case s.Platform == "facebook":
+		value := map[string]any{"item": "status", "verb": verb, "post_id": p.ID, "created_time": p.Created.Unix(), "from": map[string]any{"id": s.AuthorID(p.Author), "name": "Nama Orang"}}
+		if p.Root != "" {
+			value["item"], value["comment_id"], value["post_id"], value["parent_id"] = "comment", p.ID, p.Root, p.Parent
+		}
+		if verb != Removed {
+			value["message"] = p.Text
+		}
+		v = entry("page", "feed", value)
+	case verb != Added || official:
+		return nil
+	case s.Platform == "threads":
+		field := "mentions"
+		if root != nil && root.Author == s.World.Official {
+			field = "replies"
+		}
+		v = map[string]any{"app_id": "1", "topic": "moderate", "target_id": AccountID, "time": at.Unix(), "values": map[string]any{"field": field, "value": s.node(p)}}
+	case p.Root == "":
+		v = entry("instagram", "mentions", map[string]any{"media_id": p.ID})
+	case root != nil && root.Author == s.World.Official:
+		v = entry("instagram", "comments", map[string]any{"id": p.ID, "media": map[string]any{"id": p.Root}, "text": p.Text})
+	default:
+		v = entry("instagram", "mentions", map[string]any{"media_id": p.Root, "comment_id": p.ID})
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // the server's own values
+	}
+	return b
 }
 
 // Sign is the signature of a body.

@@ -68,15 +68,22 @@ type Server struct {
 	Withheld map[string]bool
 	// Suspended are authors whose accounts are suspended, as a compliance job says.
 	Suspended map[string]bool
-	// Stream gets what the filtered stream sends, a line each; closing it ends the stream.
-	Stream chan string
 	// Calls counts calls by path, ids replaced by :id.
 	Calls map[string]int
 
-	mu    sync.Mutex
-	rules []map[string]string
-	job   []string
+	mu       sync.Mutex
+	rules    []map[string]string
+	job      []string
+	streams  map[chan string]struct{}
+	mirrored map[string]string // by post, the version that was pushed last
 }
+
+const (
+	// waiting is how many lines a stream that is not read may hold back before it is ended.
+	waiting = 1000
+	// keepAlive is how often a silent stream gets an empty line.
+	keepAlive = 10 * time.Second
+)
 
 // epochMs is when the ids of X begin to count.
 const epochMs = 1288834974657
@@ -185,9 +192,64 @@ func (s *Server) post(p conversation.Post, id string) map[string]any {
 func (s *Server) Event(p conversation.Post, tag string) string {
 	s.World.Lock()
 	defer s.World.Unlock()
-	s.charge("post", ID(p.ID), PostPrice)
-	b, _ := json.Marshal(map[string]any{"data": s.post(p, ID(p.ID)), "matching_rules": []any{map[string]any{"id": "1", "tag": tag}}})
+	return s.event(p, []any{map[string]any{"id": "1", "tag": tag}})
+}
+
+// event is one of the newest version. The caller holds the world's lock.
+func (s *Server) event(p conversation.Post, rules any) string {
+	ids := s.versions(p)
+	id := ids[len(ids)-1]
+	s.charge("post", id, PostPrice)
+	b, _ := json.Marshal(map[string]any{"data": s.post(p, id), "matching_rules": rules})
 	return string(b)
+}
+
+// Push sends a line to all streams.
+func (s *Server) Push(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.streams {
+		select {
+		case l <- line:
+		default: // X ends the stream of who does not keep up
+			close(l)
+			delete(s.streams, l)
+		}
+	}
+}
+
+// Mirror pushes what the world has that it had not the last time: new posts, and new versions of edited ones. Every rule matches each of them.
+func (s *Server) Mirror() {
+	rules := s.Rules()
+	s.World.Lock()
+	defer s.World.Unlock()
+	if s.mirrored == nil {
+		s.mirrored = map[string]string{}
+	}
+	for _, p := range s.World.By(func(conversation.Post) bool { return true }) {
+		ids := s.versions(p)
+		if newest := ids[len(ids)-1]; s.mirrored[p.ID] != newest {
+			s.mirrored[p.ID] = newest
+			s.Push(s.event(p, rules))
+		}
+	}
+}
+
+// Streams is how many streams are open.
+func (s *Server) Streams() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.streams)
+}
+
+// BreakStreams ends all streams.
+func (s *Server) BreakStreams() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.streams {
+		close(l)
+	}
+	clear(s.streams)
 }
 
 // ServeHTTP answers a call.
@@ -374,20 +436,36 @@ func (s *Server) serveRules(w http.ResponseWriter, r *http.Request) {
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	flush := http.NewResponseController(w)
+	lines := make(chan string, waiting)
+	s.mu.Lock()
+	if s.streams == nil {
+		s.streams = map[chan string]struct{}{}
+	}
+	s.streams[lines] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.streams, lines)
+		s.mu.Unlock()
+	}()
 	_ = flush.Flush()
+	alive := time.NewTicker(keepAlive)
+	defer alive.Stop()
 	for {
+		line, open := "", true
 		select {
-		case line, open := <-s.Stream:
-			if !open {
-				return
-			}
-			if _, err := io.WriteString(w, line+"\r\n"); err != nil {
-				return
-			}
-			_ = flush.Flush()
+		case line, open = <-lines:
+		case <-alive.C:
 		case <-r.Context().Done():
 			return
 		}
+		if !open {
+			return
+		}
+		if _, err := io.WriteString(w, line+"\r\n"); err != nil {
+			return
+		}
+		_ = flush.Flush()
 	}
 }
 
