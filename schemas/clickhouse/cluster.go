@@ -24,8 +24,10 @@ var (
 	tableForm = regexp.MustCompile(`(?s)^(.*)CREATE TABLE IF NOT EXISTS (\w+)\n(\(\n.*\n\)\n)ENGINE = (\w+)(?:\((.*?)\))?\n(.*)$`)
 	// rowsForm is a migration that fills a table with its defaults. Such tables stand whole on every node, so that one insert reaches all.
 	rowsForm = regexp.MustCompile(`(?m)^INSERT INTO (\w+) \(`)
-	viewForm = regexp.MustCompile(`(?m)^CREATE OR REPLACE VIEW (\w+) AS$`)
-	comment  = regexp.MustCompile(`\nCOMMENT '(.*)'$`)
+	// settingForm is a migration that changes how a table is stored.
+	settingForm = regexp.MustCompile(`(?m)^ALTER TABLE (\w+) MODIFY SETTING `)
+	viewForm    = regexp.MustCompile(`(?m)^CREATE OR REPLACE VIEW (\w+) AS$`)
+	comment     = regexp.MustCompile(`\nCOMMENT '(.*)'$`)
 )
 
 // Cluster returns the statements that make the database on a ClickHouse cluster of that name, from the same files that Migrate applies to one node: every
@@ -76,9 +78,16 @@ func (s script) onCluster(name, database string) ([]string, error) {
 	if rows := rowsForm.FindStringSubmatch(s.sql); rows != nil && !slices.Contains(sharded, rows[1]) {
 		return []string{rowsForm.ReplaceAllString(s.sql, "INSERT INTO "+database+".$1 (")}, nil
 	}
+	if settings := settingForm.FindStringSubmatch(s.sql); settings != nil {
+		table := settings[1]
+		if slices.Contains(sharded, table) {
+			table += "_local"
+		}
+		return []string{settingForm.ReplaceAllString(s.sql, "ALTER TABLE "+database+"."+table+" ON CLUSTER "+name+" MODIFY SETTING ")}, nil
+	}
 	m := tableForm.FindStringSubmatch(s.sql)
 	if m == nil {
-		return nil, fmt.Errorf("%s: not of the form CREATE TABLE IF NOT EXISTS NAME (...) ENGINE = ... or INSERT INTO NAME (...)", s.name)
+		return nil, fmt.Errorf("%s: not of the form CREATE TABLE IF NOT EXISTS NAME (...) ENGINE = ..., INSERT INTO NAME (...) or ALTER TABLE NAME MODIFY SETTING ...", s.name)
 	}
 	head, table, columns, engine, arguments, rest := m[1], m[2], m[3], m[4], m[5], m[6]
 	if !strings.HasSuffix(engine, "MergeTree") {

@@ -208,7 +208,7 @@ func TestEraseLeavesTombstonesAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	var entries []store.Entry
-	for n := range 60 {
+	for n := range 61 {
 		e := storetest.Enriched(n)
 		e.Message.MessageKey = ring.MessageKey(e.Message.Platform, e.Message.MessageId)
 		switch { // an author of the current epoch, the same of the one before, and another
@@ -216,6 +216,8 @@ func TestEraseLeavesTombstonesAndNothingElse(t *testing.T) {
 			e.Message.AuthorKey = ring.AuthorKey(e.Message.Platform, "Warga_Satu")
 		case n < 8:
 			e.Message.AuthorKey = ring.AuthorKeys(e.Message.Platform, "warga_satu")[1]
+		case n == 60: // of an institution that has left the file; its messages stay until they expire
+			e.Message.Institution, e.Message.AuthorKey = "dinas-lama", ring.AuthorKey(e.Message.Platform, "warga_satu")
 		}
 		entries = append(entries, store.Entry{Enriched: e})
 	}
@@ -239,18 +241,18 @@ func TestEraseLeavesTombstonesAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	subject := []string{"--platform", "mastodon", "--author", "@warga_satu"}
-	out := c.want(append([]string{"subject", "list"}, subject...), "8 messages are held", "Keluhan nomor 7")
+	out := c.want(append([]string{"subject", "list"}, subject...), "9 messages are held", "Keluhan nomor 7")
 	if strings.Contains(out, "Keluhan nomor 8") {
 		t.Errorf("the list shows another's message: %s", out)
 	}
-	c.want(append([]string{"subject", "hide"}, subject...), "hidden from every view", "8 messages are held")
+	c.want(append([]string{"subject", "hide"}, subject...), "hidden from every view", "9 messages are held")
 	count("SELECT count() FROM messages", 52)
 	count("SELECT count() FROM message_texts", 52)
 	c.in = "@Warga_Satu\n"
-	c.want([]string{"subject", "show", "--platform", "mastodon"}, "8 messages are held")
-	count("SELECT count() FROM messages", 60)
+	c.want([]string{"subject", "show", "--platform", "mastodon"}, "9 messages are held")
+	count("SELECT count() FROM messages", 61)
 
-	c.want(append([]string{"erase"}, subject...), "deleted messages:   8", "message_bodies:     8 rows before, 0 after", "message_facts:      8 rows before, 0 after", "still on the disk: 0", "erased from ClickHouse")
+	c.want(append([]string{"erase"}, subject...), "deleted messages:   9", "message_bodies:     9 rows before, 0 after", "message_facts:      9 rows before, 0 after", "still on the disk: 0", "erased from ClickHouse")
 	count("SELECT count() FROM message_facts", 52)
 	count("SELECT count() FROM message_bodies", 52)
 	c.want([]string{"erase", "--platform", "mastodon", "--message-id", "m20"}, "deleted messages:   1", "1 rows before, 0 after")
@@ -259,11 +261,11 @@ func TestEraseLeavesTombstonesAndNothingElse(t *testing.T) {
 	replay()
 	count("SELECT count() FROM messages", 51)
 	count("SELECT count() FROM message_texts", 51)
-	c.want([]string{"erase", "--pending"}, "deleted messages:   9", "message_facts:      9 rows before, 0 after")
-	count("SELECT count() FROM message_facts WHERE message_id IN ('m0', 'm7', 'm20')", 0)
+	c.want([]string{"erase", "--pending"}, "deleted messages:   10", "message_facts:      10 rows before, 0 after")
+	count("SELECT count() FROM message_facts WHERE message_id IN ('m0', 'm7', 'm20', 'm60')", 0)
 	c.want(append([]string{"subject", "list"}, subject...), "0 messages are held")
 	count("SELECT count() FROM privacy_log FINAL WHERE action LIKE 'subject%' AND outcome = 'done'", 7)
-	count("SELECT countIf(action = 'subject_erase' AND messages = 8 AND facts_after = 0) FROM privacy_log FINAL", 1)
+	count("SELECT countIf(action = 'subject_erase' AND messages = 9 AND facts_after = 0) FROM privacy_log FINAL", 1)
 
 	for _, args := range [][]string{
 		{"erase", "--platform", "mastodon"}, {"erase", "--platform", "friendster", "--author", "a"}, {"erase", "--platform", "x", "--author", "a", "--message-id", "b"},

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +45,33 @@ type Office struct {
 	Ring      *identitykey.Ring
 }
 
-// Bury hides the subject at once and for good, in every institution of the directory: a message by a tombstone, an author, under the keys of all epochs that
+// institutions are those of the directory, and those that have left it and still have messages in the tables.
+func (o Office) institutions(ctx context.Context) ([]string, error) {
+	var list []string
+	for _, in := range o.Directory.All() {
+		list = append(list, in.ID)
+	}
+	found, err := o.Store.Conn().Query(ctx, "SELECT DISTINCT institution FROM message_facts UNION DISTINCT SELECT DISTINCT institution FROM message_bodies")
+	if err != nil {
+		return nil, fmt.Errorf("looking for institutions with messages: %w", err)
+	}
+	defer found.Close()
+	for found.Next() {
+		var id string
+		if err := found.Scan(&id); err != nil {
+			return nil, fmt.Errorf("looking for institutions with messages: %w", err)
+		}
+		if !slices.Contains(list, id) {
+			list = append(list, id)
+		}
+	}
+	if err := found.Err(); err != nil {
+		return nil, fmt.Errorf("looking for institutions with messages: %w", err)
+	}
+	return list, nil
+}
+
+// Bury hides the subject at once and for good, in every institution that is known: a message by a tombstone, an author, under the keys of all epochs that
 // the ring holds, as deleted. Whether anything of the subject is there does not matter: what arrives later stays hidden. Run erases it.
 func (o Office) Bury(ctx context.Context, subject Subject, now time.Time) error {
 	if err := subject.Check(); err != nil {
@@ -53,14 +80,18 @@ func (o Office) Bury(ctx context.Context, subject Subject, now time.Time) error 
 	if subject.MessageID == "" {
 		return o.mark(ctx, subject, schemas.VisibilityDeleted, "", now)
 	}
+	institutions, err := o.institutions(ctx)
+	if err != nil {
+		return err
+	}
 	key := o.Ring.MessageKey(subject.Platform, subject.MessageID)
 	t := struct {
 		institution, platform []string
 		key                   [][]byte
 		at                    []int64
 	}{}
-	for _, in := range o.Directory.All() {
-		t.institution, t.platform, t.key, t.at = append(t.institution, in.ID), append(t.platform, subject.Platform), append(t.key, key), append(t.at, now.UnixMilli())
+	for _, id := range institutions {
+		t.institution, t.platform, t.key, t.at = append(t.institution, id), append(t.platform, subject.Platform), append(t.key, key), append(t.at, now.UnixMilli())
 	}
 	return o.Store.Insert(ctx, rows.Table{Name: "tombstones", Rows: len(t.at), Columns: []rows.Column{
 		{Name: "institution", Values: t.institution}, {Name: "platform", Values: t.platform}, {Name: "message_key", Values: t.key}, {Name: "deleted_at", Values: t.at},
@@ -82,14 +113,18 @@ func (o Office) mark(ctx context.Context, subject Subject, state, reason string,
 	if err := subject.Check(); err != nil {
 		return err
 	}
+	institutions, err := o.institutions(ctx)
+	if err != nil {
+		return err
+	}
 	t := struct {
 		institution, platform, subject, state, reason []string
 		key                                           [][]byte
 		at                                            []int64
 	}{}
-	for _, in := range o.Directory.All() {
+	for _, id := range institutions {
 		for _, key := range o.Ring.AuthorKeys(subject.Platform, subject.Author) {
-			t.institution, t.platform, t.subject = append(t.institution, in.ID), append(t.platform, subject.Platform), append(t.subject, "author")
+			t.institution, t.platform, t.subject = append(t.institution, id), append(t.platform, subject.Platform), append(t.subject, "author")
 			t.state, t.reason = append(t.state, state), append(t.reason, reason)
 			t.key, t.at = append(t.key, rows.AuthorMark(key)), append(t.at, now.UnixMilli())
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -91,6 +92,9 @@ func (j *job) run(ctx context.Context, wait time.Duration) error {
 	j.proof.Messages = len(subjects)
 	for _, institution := range institutions {
 		if err := j.settle(ctx, institution); err != nil {
+			return err
+		}
+		if err := j.exec(ctx, "naming whom messages of "+institution+" answer", statement("name_parents"), clickhouse.Parameters{"institution": institution}); err != nil {
 			return err
 		}
 	}
@@ -294,16 +298,21 @@ func (j *job) keepMonths(ctx context.Context, parameters clickhouse.Parameters, 
 	return nil
 }
 
-// noPartition lies before the earliest time that a message may have.
-const noPartition = "197001"
+// noPartition is the id of none: months are numbers.
+const noPartition = "none"
 
 // settleDisk waits until the parts that mutations have replaced are off the disk, and counts those that are not. An idle table looks after its old parts
 // every ten minutes only; dropping a partition makes it look now, also where there is no such partition.
 func (j *job) settleDisk(ctx context.Context, wait time.Duration) error {
+	tables := []string{bodies, facts, labels}
+	var of []string
+	for _, table := range tables {
+		of = append(of, "startsWith(table, '"+table+"')")
+	}
 	deadline := time.Now().Add(wait)
 	for {
 		n, err := j.count(ctx, "counting replaced parts",
-			"SELECT count() FROM "+j.store.System("parts")+" WHERE database = currentDatabase() AND (startsWith(table, '"+bodies+"') OR startsWith(table, '"+facts+"')) AND NOT active", nil)
+			"SELECT count() FROM "+j.store.System("parts")+" WHERE database = currentDatabase() AND ("+strings.Join(of, " OR ")+") AND NOT active", nil)
 		if err != nil {
 			return err
 		}
@@ -311,8 +320,8 @@ func (j *job) settleDisk(ctx context.Context, wait time.Duration) error {
 		if n == 0 || !time.Now().Before(deadline) {
 			return nil
 		}
-		for _, table := range []string{bodies, facts} {
-			if err := j.exec(ctx, "clearing old parts of "+table, "ALTER TABLE "+j.store.Altered(table)+" DROP PARTITION "+noPartition, nil); err != nil {
+		for _, table := range tables {
+			if err := j.exec(ctx, "clearing old parts of "+table, "ALTER TABLE "+j.store.Altered(table)+" DROP PARTITION ID '"+noPartition+"'", nil); err != nil {
 				return err
 			}
 		}

@@ -7,5 +7,8 @@ FROM
     UNION ALL
     SELECT institution, platform, message_key FROM message_bodies
     WHERE (institution, platform, message_key) IN (SELECT institution, platform, message_key FROM tombstones)
+    UNION ALL
+    SELECT institution, platform, message_key FROM message_labels
+    WHERE (institution, platform, message_key) IN (SELECT institution, platform, message_key FROM tombstones)
 )
 ORDER BY institution, subject
