@@ -111,7 +111,7 @@ chaos: engine ## run the pipeline under faults: make chaos SEED=7 FAULTS=F1,F4 S
 	@cd deploy/standalone && go run ./chaos --seed $(SEED) --faults $(FAULTS) --seconds $(SECONDS) $(ARGS)
 
 .PHONY: soak
-soak: engine ## half an hour of load without faults; memory, descriptors and parts have to stay flat
+soak: engine ## half an hour of load without faults; memory, descriptors, goroutines and parts have to stay flat
 	@cd deploy/standalone && go run ./chaos --seed $(SEED) --faults none --seconds 1800 --flat $(ARGS)
 
 # The data sets are no part of the project: enrich/models/DATA_CARD.md lists them.

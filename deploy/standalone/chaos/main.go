@@ -23,7 +23,7 @@ type command struct {
 	Every   time.Duration `help:"Between two faults, on average." default:"2s"`
 	Rate    int           `help:"Lines of archives a second." default:"500"`
 	Dir     string        `help:"Folder for data and logs, kept; by default one that is removed when all held." type:"path"`
-	Flat    bool          `help:"Also demand that memory, descriptors and parts do not grow after the first quarter."`
+	Flat    bool          `help:"Also demand that memory, descriptors, goroutines and parts do not grow after the first quarter."`
 	Quiet   bool          `help:"Tell the verdict alone."`
 }
 

@@ -154,6 +154,9 @@ func (h *harness) start() (err error) {
 	}{{fleet.Broker, &h.broker}, {fleet.Ingest, &h.ingest}, {fleet.Enrich, &h.enrich}, {fleet.Sink, &h.sink}} {
 		one := r
 		one.Name = p.name
+		if one.Telemetry, err = freeAddr(); err != nil {
+			return err
+		}
 		*p.into = fleet.New(one)
 		if err := (*p.into).Start(); err != nil {
 			return err
@@ -391,7 +394,7 @@ func (v Verdict) String() string {
 	var sizes []string
 	for _, name := range []string{fleet.Ingest, fleet.Enrich, fleet.Sink} {
 		f := v.Footprints[name]
-		sizes = append(sizes, fmt.Sprintf("%s %d→%d MB %d→%d fd", name, f[0].RSS>>20, f[1].RSS>>20, f[0].Descriptors, f[1].Descriptors))
+		sizes = append(sizes, fmt.Sprintf("%s %d→%d MB %d→%d fd %d→%d goroutines", name, f[0].RSS>>20, f[1].RSS>>20, f[0].Descriptors, f[1].Descriptors, f[0].Goroutines, f[1].Goroutines))
 	}
 	line := fmt.Sprintf("%s seed %d: %d lines sent, %d messages stored of %d visible ones, %d dead letters; %s; longest standstill %.1fs, drained in %.1fs; %s, parts %d→%d; replay: make chaos SEED=%d FAULTS=%s SECONDS=%.0f",
 		word, v.config.Seed, v.Lines, v.Stored, v.Messages, v.DeadLetters, strings.Join(struck, ", "), v.Standstill.Seconds(), v.Drained.Seconds(),

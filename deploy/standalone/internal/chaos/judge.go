@@ -202,7 +202,7 @@ func (h *harness) untilRead(ctx context.Context, group string, topics ...string)
 // judgeViews: a sink that nobody disturbs reads the same log into tables of its own, and every view says the same of both.
 func (h *harness) judgeViews(conn driver.Conn) error {
 	r := h.sink.Role
-	r.Database, r.Group, r.ClickHouse = calmName, "chaos-calm", "http://"+h.engine.Addr()
+	r.Database, r.Group, r.ClickHouse, r.Telemetry = calmName, "chaos-calm", "http://"+h.engine.Addr(), ""
 	calm := fleet.New(r)
 	if err := calm.Start(); err != nil {
 		return err
@@ -243,13 +243,14 @@ func wire(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000")
 const (
 	roomBytes       = 32 << 20
 	roomDescriptors = 8
+	roomGoroutines  = 20 // connections come and go with two each
 	roomParts       = 200
 )
 
 // judgeFlat holds that nothing has grown since the first quarter.
 func (h *harness) judgeFlat() {
 	for name, f := range h.verdict.Footprints {
-		if f[0].RSS == 0 || f[1].RSS == 0 {
+		if f[0].RSS == 0 || f[1].RSS == 0 || f[0].Goroutines == 0 || f[1].Goroutines == 0 {
 			h.problem("%s was not measured", name)
 		}
 		if f[1].RSS > f[0].RSS+f[0].RSS/4+roomBytes {
@@ -257,6 +258,9 @@ func (h *harness) judgeFlat() {
 		}
 		if f[1].Descriptors > f[0].Descriptors+roomDescriptors {
 			h.problem("%s has %d descriptors, it had %d", name, f[1].Descriptors, f[0].Descriptors)
+		}
+		if f[1].Goroutines > f[0].Goroutines+roomGoroutines {
+			h.problem("%s has %d goroutines, it had %d", name, f[1].Goroutines, f[0].Goroutines)
 		}
 	}
 	if h.verdict.Parts[1] > h.verdict.Parts[0]+roomParts {

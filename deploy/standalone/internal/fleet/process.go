@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/dwiarah/dwiarah/schemas/kit/crashpoint"
 )
@@ -163,11 +167,13 @@ type Footprint struct {
 	RSS, Peak   int64 // bytes
 	Descriptors int
 	CPU         time.Duration // user and system, of this life
+	Goroutines  int           // 0 where the process serves no telemetry
 }
 
 // clockTick is USER_HZ, which Linux fixes at 100 for everything that it shows to programs.
 const clockTick = time.Second / 100
 
+// Footprint is what the present life takes.
 func (p *Process) Footprint() (Footprint, error) {
 	p.mu.Lock()
 	cmd := p.cmd
@@ -175,7 +181,33 @@ func (p *Process) Footprint() (Footprint, error) {
 	if cmd == nil {
 		return Footprint{}, errors.New("not running")
 	}
-	return FootprintOf(cmd.Process.Pid)
+	f, err := FootprintOf(cmd.Process.Pid)
+	if err != nil || p.Role.Telemetry == "" {
+		return f, err
+	}
+	n, err := p.metric("go_goroutines")
+	f.Goroutines = int(n)
+	return f, err
+}
+
+// metric is one number without labels from the process's /metrics.
+func (p *Process) metric(name string) (float64, error) {
+	client := http.Client{Timeout: time.Second}
+	response, err := client.Get("http://" + p.Role.Telemetry + "/metrics")
+	if err != nil {
+		return 0, fmt.Errorf("asking %s for its metrics: %w", p.Role.Name, err)
+	}
+	defer response.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(response.Body)
+	if err != nil {
+		return 0, fmt.Errorf("reading the metrics of %s: %w", p.Role.Name, err)
+	}
+	metrics := families[name].GetMetric()
+	if len(metrics) != 1 || metrics[0].Gauge == nil {
+		return 0, fmt.Errorf("reading the metrics of %s: there is no single gauge %s", p.Role.Name, name)
+	}
+	return metrics[0].Gauge.GetValue(), nil
 }
 
 // FootprintOf is the footprint of any process.

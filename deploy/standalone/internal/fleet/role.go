@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,6 +50,7 @@ type Role struct {
 	Database   string
 	Group      string // of the sink; empty for the usual one
 	Dir        string // everything that survives
+	Telemetry  string // host:port of its metrics and health; empty for none
 	Profiles   string // folder that the process leaves its profiles in when it ends in good order; empty for none
 }
 
@@ -83,10 +85,19 @@ func RunIfRole() {
 }
 
 func (r Role) run(ctx context.Context) error {
-	tel, err := telemetry.New(r.Name, telemetry.Config{Log: telemetry.LogConfig{Level: "warn", Format: "text"}})
+	tel, err := telemetry.New(r.Name, telemetry.Config{Listen: r.Telemetry, Log: telemetry.LogConfig{Level: "warn", Format: "text"}})
 	if err != nil {
 		return err
 	}
+	serving, stop := context.WithCancel(ctx)
+	var server sync.WaitGroup
+	server.Go(func() {
+		if err := tel.Run(serving); err != nil {
+			tel.Log.Error("nobody can look at this process", "error", err)
+		}
+	})
+	defer server.Wait()
+	defer stop()
 	switch r.Name {
 	case Broker:
 		return r.runBroker(ctx, tel.Log)
