@@ -21,7 +21,7 @@ import (
 type command struct {
 	Messages int           `help:"Lines of the archive." default:"200000"`
 	Paced    time.Duration `help:"How long the half load lasts." default:"15s"`
-	Away     time.Duration `help:"How long the sink is away before it recovers." default:"15s"`
+	Away     time.Duration `help:"How long the sink is away before it recovers." default:"5m"`
 	Profiles string        `help:"Folder for a CPU and a heap profile of each process, for go tool pprof; nothing for none." type:"existingdir"`
 	Out      string        `help:"File for the page; nothing for none." type:"path"`
 }

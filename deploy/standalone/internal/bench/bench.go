@@ -419,32 +419,28 @@ func (b *bench) paced(rate float64) error {
 		return err
 	}
 	time.Sleep(b.cfg.Away)
-	if err := b.all[fleet.Sink].Start(); err != nil {
-		return err
-	}
 	at, err := p.count()
 	if err != nil {
 		return err
 	}
-	var from, to int
-	var begun time.Time
-	if err := b.until(func() (bool, error) { // the first rows after the return
-		from, err = p.count()
-		begun = time.Now()
-		return from > at, err
-	}); err != nil {
+	backlog := p.sent() - at
+	begun := time.Now() // joining the group is part of it
+	if err := b.all[fleet.Sink].Start(); err != nil {
 		return err
 	}
+	var to int
 	if err := b.until(func() (bool, error) {
 		to, err = p.count()
 		return p.sent()-to <= usual, err
 	}); err != nil {
 		return err
 	}
-	speed := float64(to-from) / time.Since(begun).Seconds()
+	took := time.Since(begun)
 	stop()
 	sender.Wait()
-	b.printf("- after %v without a sink, at the same load: caught up at %.0f messages/s, %.1f times the input\n", b.cfg.Away, speed, speed/(float64(p.perTick)/pace.Seconds()))
+	speed := float64(to-at) / took.Seconds()
+	b.printf("- after %v without a sink, at the same load: %d messages behind, caught up in %.1f s at %.0f messages/s, %.1f times the input\n",
+		b.cfg.Away, backlog, took.Seconds(), speed, speed*pace.Seconds()/float64(p.perTick))
 	if errors.Is(sendErr, context.Canceled) {
 		sendErr = nil
 	}
