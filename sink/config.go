@@ -9,6 +9,7 @@ import (
 	"github.com/dwiarah/dwiarah/sink/internal/erase"
 	"github.com/dwiarah/dwiarah/sink/internal/report"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
+	"github.com/dwiarah/dwiarah/sink/internal/verify"
 )
 
 // ClickHouseConfig says where ClickHouse is and how to speak to it.
@@ -19,6 +20,9 @@ type ReportsConfig = report.Config
 
 // ErasureConfig says when deleted and expired data are erased.
 type ErasureConfig = erase.Config
+
+// VerifyConfig says how often, and how far back, Kafka is compared with the tables.
+type VerifyConfig = verify.ScheduleConfig
 
 // Config is the sink's whole configuration, the file of sink run --config.
 type Config struct {
@@ -35,6 +39,7 @@ type Config struct {
 	Batch     BatchConfig      `koanf:"batch"`
 	Reports   ReportsConfig    `koanf:"reports"`
 	Erasure   ErasureConfig    `koanf:"erasure"`
+	Verify    VerifyConfig     `koanf:"verify"`
 	Telemetry telemetry.Config `koanf:"telemetry"`
 }
 
@@ -65,6 +70,7 @@ func DefaultConfig() Config {
 		Batch:     BatchConfig{Records: 20_000, Bytes: 64 << 20, Age: config.Duration(time.Second)},
 		Reports:   report.DefaultConfig(),
 		Erasure:   erase.DefaultConfig(),
+		Verify:    verify.DefaultSchedule(),
 		Telemetry: telemetry.DefaultConfig(),
 	}
 }

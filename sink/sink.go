@@ -23,11 +23,12 @@ import (
 	"github.com/dwiarah/dwiarah/sink/internal/report"
 	"github.com/dwiarah/dwiarah/sink/internal/rows"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
+	"github.com/dwiarah/dwiarah/sink/internal/verify"
 )
 
 // DrainTime is how long Run may take after its ctx has ended.
 func (c Config) DrainTime() time.Duration {
-	return c.Kafka.Drain.Std() + reportsDrain + erasureDrain + 2*drainRoom
+	return c.Kafka.Drain.Std() + reportsDrain + erasureDrain + verifyDrain + 2*drainRoom
 }
 
 // Sink reads mentions.enriched.v1 and mentions.ledger.v1 and writes the tables of package schemas/clickhouse. Offsets are committed after the INSERTs
@@ -44,6 +45,8 @@ type Sink struct {
 	reports   *report.Reports
 	progress  *telemetry.Progress
 	metrics   metrics
+	verify    verify.Config
+	verified  *verify.Metrics // nil where nothing is compared
 }
 
 // producer is what the dead letters go through: a *kafka.Producer.
@@ -91,6 +94,12 @@ func New(cfg Config, tel *telemetry.Telemetry) (_ *Sink, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.verify = verify.Config{Conn: conn, SinkGroup: cfg.Kafka.Group, Store: s.store, Directory: s.directory}
+	if cfg.Verify.Enabled {
+		if s.verified, err = verify.NewMetrics(tel.Registry); err != nil {
+			return nil, err
+		}
+	}
 	if s.reports, err = report.New(cfg.Reports, s.store.Conn(), s.log, tel.Registry, nil); err != nil {
 		return nil, err
 	}
@@ -113,6 +122,8 @@ const (
 	reportsDrain = 5 * time.Second
 	// erasureDrain is how long a run of the erasure may take to notice its end and to write its record.
 	erasureDrain = 15 * time.Second
+	// verifyDrain is how long a comparison may take to notice that it is to be given up.
+	verifyDrain = 5 * time.Second
 )
 
 // Run prepares the store, consumes, makes reports and erases until ctx ends, then drains and returns nil; it returns an error when something broke that no repeat
@@ -125,6 +136,9 @@ func (s *Sink) Run(ctx context.Context) error {
 			run.Part{Name: "consumer", Run: s.consumer.Run, Drain: s.cfg.Kafka.Drain.Std() + drainRoom},
 			run.Part{Name: "reports", Run: s.reports.Run, Drain: reportsDrain},
 			run.Part{Name: "erasure", Run: func(ctx context.Context) error { return erase.Schedule(ctx, s.cfg.Erasure, s.eraser, s.log) }, Drain: erasureDrain},
+			run.Part{Name: "verify", Run: func(ctx context.Context) error {
+				return verify.Schedule(ctx, s.cfg.Verify, s.verify, s.verified, s.log)
+			}, Drain: verifyDrain},
 		).Run(ctx)
 	case ctx.Err() != nil: // stopped while ClickHouse was waited for
 		err = nil

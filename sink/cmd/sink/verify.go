@@ -62,18 +62,11 @@ func (c verifyCommand) Run(ctx context.Context, a *app) (err error) {
 
 func writeMetrics(path string, stages []verify.Stage) error {
 	registry := prometheus.NewRegistry()
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "dwiarah", Subsystem: "verify", Name: name, Help: help}, labels)
-		registry.MustRegister(g) // on a registry of its own: only a mistake of this function can panic here
-		return g
+	metrics, err := verify.NewMetrics(registry)
+	if err != nil {
+		return err
 	}
-	records := gauge("unaccounted_records", "Records behind a committed position that are neither passed on nor dead-lettered.", "topic")
-	checked := gauge("checked_records", "Records behind a committed position that were looked at.", "topic")
-	gauge("timestamp_seconds", "When sink verify ended, Unix time.").WithLabelValues().SetToCurrentTime()
-	for _, s := range stages {
-		records.WithLabelValues(s.Topic).Set(float64(s.Unaccounted()))
-		checked.WithLabelValues(s.Topic).Set(float64(s.Committed))
-	}
+	metrics.Show(stages)
 	if err := prometheus.WriteToTextfile(path, registry); err != nil {
 		return fmt.Errorf("writing metrics: %w", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,34 @@ func untilRead(t *testing.T, conn kafka.Conn, group string, ended <-chan error, 
 	}
 }
 
+// untilShown waits until a gauge of the running sink has these values, by topic.
+func untilShown(t *testing.T, tel *telemetry.Telemetry, ended <-chan error, name string, want map[string]float64) {
+	t.Helper()
+	var got map[string]float64
+	for deadline := time.Now().Add(time.Minute); !maps.Equal(got, want); {
+		got = map[string]float64{}
+		families, err := tel.Registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			for _, m := range family.Metric {
+				if family.GetName() == name {
+					got[m.Label[0].GetValue()] = m.Gauge.GetValue()
+				}
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is %v, want %v", name, got, want)
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("something ended: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 func TestVerifySaysWhatHasNoFate(t *testing.T) {
 	conn := withTopics(t, kafka.TopicSpec{Name: schemas.TopicRaw, Partitions: 2}, kafka.TopicSpec{Name: schemas.TopicEnriched, Partitions: 2},
 		kafka.TopicSpec{Name: schemas.TopicLedger, Partitions: 1}, kafka.TopicSpec{Name: schemas.TopicDead, Partitions: 1})
@@ -67,6 +96,18 @@ func TestVerifySaysWhatHasNoFate(t *testing.T) {
 		produce(schemas.TopicEnriched, encoded(e))
 	}
 	produce(schemas.TopicEnriched, []byte("poison"))
+	first := storetest.Enriched(0).Message
+	for _, entry := range []*event.LedgerEntry{
+		{Entry: &event.LedgerEntry_Coverage{Coverage: &event.Coverage{Connector: "archive:x", Institution: first.Institution, SinceMs: first.CreatedAtMs, UntilMs: first.CreatedAtMs + 1000, Status: "complete"}}},
+		// What a stretch that grows says first is within what it says last.
+		{Entry: &event.LedgerEntry_Coverage{Coverage: &event.Coverage{Connector: "archive:x", Institution: first.Institution, SinceMs: first.CreatedAtMs, UntilMs: first.CreatedAtMs + 9000, Status: "complete"}}},
+		{Entry: &event.LedgerEntry_Snapshot{Snapshot: &event.AccountSnapshot{Institution: first.Institution, Platform: first.Platform, Account: first.Account, ObservedAtMs: first.CreatedAtMs, Followers: new(int64(5))}}},
+		{Entry: &event.LedgerEntry_Visibility{Visibility: &event.Visibility{Institution: first.Institution, Platform: first.Platform, MessageKey: first.MessageKey, State: "shown", AtMs: first.CreatedAtMs}}},
+		{Entry: &event.LedgerEntry_Visibility{Visibility: &event.Visibility{Institution: first.Institution, Platform: first.Platform, AuthorKey: strings.Repeat("ab", 16), State: "deleted", AtMs: first.CreatedAtMs}}},
+	} {
+		produce(schemas.TopicLedger, encoded(entry))
+	}
+	produce(schemas.TopicLedger, []byte("poison"))
 
 	// The real sink, and a stand-in of enrich's group that commits what it reads.
 	cfg := sink.DefaultConfig()
@@ -74,6 +115,7 @@ func TestVerifySaysWhatHasNoFate(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Batch.Age = config.Duration(20 * time.Millisecond)
+	cfg.Verify.Every, cfg.Verify.Newest = config.Duration(200*time.Millisecond), 3
 	tel, err := telemetry.New("sink", telemetry.Config{Log: telemetry.LogConfig{Level: "error", Format: "text"}})
 	if err != nil {
 		t.Fatal(err)
@@ -92,13 +134,17 @@ func TestVerifySaysWhatHasNoFate(t *testing.T) {
 	ended := make(chan error, 2)
 	go func() { ended <- s.Run(ctx) }()
 	go func() { ended <- enrich.Run(ctx) }()
-	untilRead(t, conn, cfg.Kafka.Group, ended, schemas.TopicEnriched)
+	untilRead(t, conn, cfg.Kafka.Group, ended, schemas.TopicEnriched, schemas.TopicLedger)
 	untilRead(t, conn, "dwiarah-enrich", ended, schemas.TopicRaw)
+	// The running sink compares the newest three of each partition: two of the raw and of the enriched topic, one of the ledger.
+	untilShown(t, tel, ended, "dwiarah_verify_checked_records", map[string]float64{schemas.TopicRaw: 6, schemas.TopicEnriched: 6, schemas.TopicLedger: 3})
+	untilShown(t, tel, ended, "dwiarah_verify_unaccounted_records", map[string]float64{schemas.TopicRaw: 0, schemas.TopicEnriched: 0, schemas.TopicLedger: 0})
 
 	metrics := filepath.Join(t.TempDir(), "verify.prom")
 	c.want([]string{"verify", "--metrics-file", metrics},
 		"mentions.raw.v1: 20 records behind the positions = 20 enriched + 0 deleted + 0 expired + 0 dead-lettered + 0 purged + 0 older than the next topic + 0 unaccounted; 0 waiting",
-		"mentions.enriched.v1: 21 records behind the positions = 19 stored + 1 deleted + 0 expired + 1 dead-lettered + 0 purged + 0 older than the next topic + 0 unaccounted; 0 waiting")
+		"mentions.enriched.v1: 21 records behind the positions = 19 stored + 1 deleted + 0 expired + 1 dead-lettered + 0 purged + 0 older than the next topic + 0 unaccounted; 0 waiting",
+		"mentions.ledger.v1: 6 records behind the positions = 5 stored + 0 deleted + 0 expired + 1 dead-lettered + 0 purged + 0 older than the next topic + 0 unaccounted; 0 waiting")
 	if text, err := os.ReadFile(metrics); err != nil || !strings.Contains(string(text), `dwiarah_verify_unaccounted_records{topic="mentions.enriched.v1"} 0`) {
 		t.Errorf("metrics: %v\n%s", err, text)
 	}
@@ -112,11 +158,18 @@ func TestVerifySaysWhatHasNoFate(t *testing.T) {
 	if err := db.Conn().Exec(t.Context(), "DELETE FROM message_facts WHERE message_id = 'm7'"); err != nil {
 		t.Fatal(err)
 	}
+	for _, lost := range []string{"DELETE FROM coverage_ledger WHERE true", "DELETE FROM account_counts WHERE true", "DELETE FROM visibility_changes WHERE subject = 'author'"} {
+		if err := db.Conn().Exec(t.Context(), lost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	untilShown(t, tel, ended, "dwiarah_verify_unaccounted_records", map[string]float64{schemas.TopicRaw: 1, schemas.TopicEnriched: 0, schemas.TopicLedger: 1})
 	code, out, errOut := c.run("verify")
-	if code == 0 || !strings.Contains(errOut, "broken at 2 of 2 topics") {
+	if code == 0 || !strings.Contains(errOut, "broken at 3 of 3 topics") {
 		t.Errorf("ended with %d: %s", code, errOut)
 	}
-	for _, part := range []string{"20 enriched", "1 unaccounted", "neither in mentions.enriched.v1 nor dead-lettered", "18 stored", "neither stored nor dead-lettered"} {
+	for _, part := range []string{"20 enriched", "1 unaccounted", "neither in mentions.enriched.v1 nor dead-lettered", "18 stored", "neither stored nor dead-lettered",
+		"1 stored", "4 unaccounted", "neither in coverage_ledger nor dead-lettered", "neither in account_counts", "neither in visibility_changes"} {
 		if !strings.Contains(out, part) {
 			t.Errorf("%q is not said:\n%s", part, out)
 		}

@@ -27,12 +27,21 @@ func Version(e *event.Enriched) (uint64, error) { return version(e) }
 // e has passed Check.
 func version(e *event.Enriched) (uint64, error) {
 	m := e.GetMessage()
-	changed := max(m.GetCreatedAtMs(), m.GetEditedAtMs(), m.GetObservedAtMs())
 	hash, err := contentHash(e)
 	if err != nil {
 		return 0, err
 	}
-	return uint64(changed)<<changeShift | uint64(e.GetEnrichment().GetModelSeq())<<contentBits | hash>>(64-contentBits), nil
+	return uint64(changed(m))<<changeShift | uint64(e.GetEnrichment().GetModelSeq())<<contentBits | hash>>(64-contentBits), nil
+}
+
+// changed is the time of a message's last change that is known, in Unix milliseconds.
+func changed(m *event.Message) int64 {
+	return max(m.GetCreatedAtMs(), m.GetEditedAtMs(), m.GetObservedAtMs())
+}
+
+// NotOlder reports whether a row of that version is of m as it is, or of a later change. m may be not enriched yet.
+func NotOlder(version uint64, m *event.Message) bool {
+	return int64(version>>changeShift) >= changed(m)
 }
 
 // contentHash hashes the record's own bytes without the time of ingestion: a second import of the same archive is the same content.
