@@ -77,3 +77,59 @@ func TestAdaptedClassifier(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestGoldOfATag(t *testing.T) {
+	c, err := NewClassifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const part = "risk_tag/non_response"
+	for said, want := range map[string]int{"non_response": 1, "service_failure": 0, "policy_criticism": 0, "none": 0, "no such tag": -1} {
+		if at, ok := c.Gold(part, said); at != want || !ok {
+			t.Errorf("%s says %d of non_response (%v), want %d", said, at, ok, want)
+		}
+	}
+	// It goes before non_response: whether that is there, too, nobody was asked.
+	if at, ok := c.Gold(part, "public_safety"); ok {
+		t.Errorf("public_safety says %d of non_response", at)
+	}
+	if at, ok := c.Gold(label.Sentiment, schemas.Positive); at != 2 || !ok {
+		t.Errorf("positive is at %d", at)
+	}
+}
+
+// A correction of a tag that says nothing leaves every answer as it is; one that always says yes names its tag, and says what it did not learn from otherwise.
+func TestAdaptedTags(t *testing.T) {
+	c, err := NewClassifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(slope float64, bias ...float64) *Classifier {
+		t.Helper()
+		var heads []adapt.Head
+		for _, part := range c.AdaptableParts(label.RiskTag) {
+			heads = append(heads, adapt.Head{Head: part, Labels: AdaptableLabels(part), Correction: &adapt.Correction{Slope: slope, Bias: bias}, Boost: []float64{1, 1},
+				OutOfFold: map[uint64]int{MessageHash("x", "learnt"): 0}})
+		}
+		out, err := c.Adapted(&adapt.Adaptation{Institution: "x", Revision: 1, Base: c.ModelVersion(), Heads: heads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	always, never := of(0, 0, 3), of(0, 3, 0)
+	for _, text := range []string{"Pungli 50 ribu di loket, tanpa kuitansi", "Jembatan retak, anak sekolah masih lewat", "buka jam berapa min?", "@dinas \U0001f600"} {
+		own, all, none := c.Classify(text, "", false), always.Classify(text, "", false), never.Classify(text, "", false)
+		if none.RiskTag != "none" || none.RiskSeverity != 0 || none.Escalation != own.Escalation || none.Target != "" {
+			t.Errorf("%q without any tag: %+v", text, none)
+		}
+		if want := len(c.risk.Labels); len(all.RiskTags) != want && own.PNeedsReply > 0 || len(all.RiskTags) > 0 && all.RiskTag != c.risk.Labels[0] {
+			t.Errorf("%q with every tag: %+v", text, all)
+		}
+	}
+	t1 := &label.Text{Platform: "x", MessageID: "learnt", Text: "buka jam berapa min?"}
+	t2 := &label.Text{Platform: "x", MessageID: "another", Text: "buka jam berapa min?"}
+	if a, b := always.answerUnseen(label.RiskTag, t1), always.answerUnseen(label.RiskTag, t2); a != "none" || b != c.risk.Labels[0] {
+		t.Errorf("of a message learnt from %s, of another %s", a, b)
+	}
+}

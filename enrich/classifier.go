@@ -247,7 +247,7 @@ func (c *Classifier) classify(w *scratch, r *Result, s, lang string, outbound bo
 	c.setNeedsReply(w, r)
 	c.setSarcasm(w, r)
 	if c.adapted != nil {
-		c.adapted.correct(c, w, r)
+		c.adapted.correct(c, w, r, nil)
 	}
 }
 
@@ -369,15 +369,24 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 	modifiers := c.table.Apply(&w.doc, p)
 	r.Escalation = modifiers.Escalation()
 	beside := besideP * p[largest(p)]
+	named := w.named[:len(p)]
+	for i := range p {
+		least := namedP
+		if c.table.Tags[i].Severity <= everydaySeverity {
+			least = everydayP
+		}
+		named[i] = p[i] >= max(least, beside)
+	}
+	c.nameRisk(w, r, p, named, modifiers)
+}
+
+// nameRisk writes the tags with their probabilities p, those that are named, and the severity, into r, which has none.
+func (c *Classifier) nameRisk(w *scratch, r *Result, p []float64, named []bool, modifiers risk.Modifiers) {
 	for i, tag := range c.risk.Labels {
 		if p[i] >= reportedP {
 			r.RiskP = append(r.RiskP, TagProbability{tag, float32(p[i])})
 		}
-		named := namedP
-		if c.table.Tags[i].Severity <= everydaySeverity {
-			named = everydayP
-		}
-		if p[i] < max(named, beside) {
+		if !named[i] {
 			continue
 		}
 		if len(r.RiskTags) == 0 {

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dwiarah/dwiarah/enrich/codebook"
+	"github.com/dwiarah/dwiarah/enrich/internal/adapt"
 	"github.com/dwiarah/dwiarah/enrich/internal/agreement"
 	"github.com/dwiarah/dwiarah/enrich/internal/label"
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
@@ -176,16 +177,20 @@ func Measure(ctx context.Context, conn driver.Conn, c *Classifiers, institution 
 	return out, nil
 }
 
-// answerUnseen answers as if t had not been learnt from.
+// answerUnseen answers as if no correction had learnt from t.
 func (c *Classifier) answerUnseen(head string, t *label.Text) string {
-	if c.adapted != nil {
-		for i := range c.adapted.heads {
-			h := &c.adapted.heads[i]
-			if k, learnt := h.OutOfFold[MessageHash(t.Platform, t.MessageID)]; learnt && h.Head == head && k >= 0 && k < len(h.Labels) {
-				return h.Labels[k]
-			}
-		}
+	w := c.scratch.get()
+	defer c.scratch.put(w)
+	model := *c
+	model.adapted = nil
+	var r Result
+	model.classify(w, &r, t.Text, "", head == label.ContentFunction)
+	if c.adapted != nil && head != label.ContentFunction {
+		key := MessageHash(t.Platform, t.MessageID)
+		c.adapted.correct(&model, w, &r, func(h *adapt.Head) (int, bool) {
+			k, learnt := h.OutOfFold[key]
+			return k, learnt && k >= 0 && k < len(h.Labels)
+		})
 	}
-	r := c.Classify(t.Text, "", head == label.ContentFunction)
 	return r.Answer(head)
 }

@@ -12,10 +12,14 @@ type scratch struct {
 	doc    text.Doc
 	scorer *model.Scorer
 	p      []float64
+	// named says of each risk tag whether the text has it.
+	named []bool
 
 	// base, signals and words are what a correction looks at.
 	base, signals []float64
 	words         []uint32
+	// corrected is what corrections say of the risk tags.
+	corrected []tagAnswer
 }
 
 // scratches lends one scratch at a time. It is no sync.Pool, which the collector empties: the words would be learnt anew every few batches, and the new
@@ -28,7 +32,7 @@ type scratches struct {
 // newScratches keeps as many as can be in use at a time; one beyond that is forgotten when it comes back.
 func newScratches(m *model.Model, widest int) *scratches {
 	return &scratches{free: make(chan *scratch, runtime.GOMAXPROCS(0)), make: func() *scratch {
-		return &scratch{scorer: model.NewScorer(m), p: make([]float64, widest)}
+		return &scratch{scorer: model.NewScorer(m), p: make([]float64, widest), named: make([]bool, widest)}
 	}}
 }
 

@@ -19,7 +19,7 @@ type adaptCommand struct {
 	databaseFlags
 	Institution string   `help:"Whose stream to adapt to." required:""`
 	Folder      string   `help:"The folder of adaptations; by default the configuration's classify.adaptations." type:"path"`
-	Heads       []string `help:"Which heads to adapt." default:"sentiment,needs_reply" enum:"sentiment,needs_reply"`
+	Heads       []string `help:"Which heads to adapt." default:"sentiment,needs_reply,risk_tag" enum:"sentiment,needs_reply,risk_tag"`
 	File        string   `help:"Learn from a CSV file in place of the stored labels; one head only." type:"existingfile"`
 	TextColumn  string   `help:"With --file: the column of the text." default:"text"`
 	LabelColumn string   `help:"With --file: the column of the label." default:"label"`
@@ -72,18 +72,20 @@ func (c *adaptCommand) Run(s *streams) error {
 		if err != nil {
 			return err
 		}
-		h, accepted, err := adaptHead(s, classifier, head, texts, c.Seed)
-		if err != nil {
-			return err
-		}
-		if !accepted {
-			continue
-		}
-		changed = true
-		if at := slices.IndexFunc(a.Heads, func(x adapt.Head) bool { return x.Head == head }); at >= 0 {
-			a.Heads[at] = *h
-		} else {
-			a.Heads = append(a.Heads, *h)
+		for _, part := range classifier.AdaptableParts(head) {
+			h, accepted, err := adaptPart(s, classifier, part, texts, c.Seed)
+			if err != nil {
+				return err
+			}
+			if !accepted {
+				continue
+			}
+			changed = true
+			if at := slices.IndexFunc(a.Heads, func(x adapt.Head) bool { return x.Head == part }); at >= 0 {
+				a.Heads[at] = *h
+			} else {
+				a.Heads = append(a.Heads, *h)
+			}
 		}
 	}
 	if !changed {
@@ -141,7 +143,11 @@ func (c *adaptCommand) texts(head string) ([]labelled, error) {
 	if len(c.Heads) != 1 {
 		return nil, errors.New("--file holds the labels of one head: name it with --heads")
 	}
-	return fileLabels(c.File, c.TextColumn, c.LabelColumn, enrich.AdaptableLabels(head))
+	book, err := enrich.Labels()
+	if err != nil {
+		return nil, err
+	}
+	return fileLabels(c.File, c.TextColumn, c.LabelColumn, book[head])
 }
 
 func fileLabels(path, textColumn, labelColumn string, allowed []string) ([]labelled, error) {
@@ -165,21 +171,42 @@ func hash(s string) uint64 {
 	return h.Sum64()
 }
 
-func example(c *enrich.Classifier, head string, l labelled) (enrich.Result, adapt.Example) {
-	r, f := c.Features(head, l.text)
-	return r, adapt.Example{Features: f, Gold: slices.Index(enrich.AdaptableLabels(head), l.label), Weight: l.weight, Group: hash(strings.ToLower(strings.Join(strings.Fields(l.text), " ")))}
+// example is false where the label says nothing of the part.
+func example(c *enrich.Classifier, part string, l labelled) (enrich.Result, adapt.Example, bool) {
+	gold, ok := c.Gold(part, l.label)
+	if !ok {
+		return enrich.Result{}, adapt.Example{}, false
+	}
+	r, e := c.Example(part, l.text)
+	e.Gold, e.Weight, e.Group = gold, l.weight, hash(strings.ToLower(strings.Join(strings.Fields(l.text), " ")))
+	return r, e, true
 }
 
-func adaptHead(s *streams, c *enrich.Classifier, head string, texts []labelled, seed uint64) (*adapt.Head, bool, error) {
-	labels := enrich.AdaptableLabels(head)
-	examples := make([]adapt.Example, len(texts))
-	for i, l := range texts {
-		if _, examples[i] = example(c, head, l); examples[i].Gold < 0 {
-			return nil, false, fmt.Errorf("adapting %s: the label %q is not one of %s", head, l.label, strings.Join(labels, ", "))
+// fewestOfTag is how many labels of a risk tag it takes: of the many tags one would look better by chance on fewer.
+const fewestOfTag = 10
+
+// adaptPart adapts a head, or one tag of it. Tags that hardly any label is of are passed over.
+func adaptPart(s *streams, c *enrich.Classifier, part string, texts []labelled, seed uint64) (*adapt.Head, bool, error) {
+	labels := enrich.AdaptableLabels(part)
+	var examples []adapt.Example
+	var keys []uint64
+	of := 0
+	for _, l := range texts {
+		_, e, ok := example(c, part, l)
+		if !ok {
+			continue
 		}
+		if e.Gold < 0 {
+			return nil, false, fmt.Errorf("adapting %s: the label %q is not one of its head", part, l.label)
+		}
+		of += e.Gold
+		examples, keys = append(examples, e), append(keys, l.key)
+	}
+	if strings.Contains(part, "/") && of < fewestOfTag {
+		return nil, false, nil
 	}
 	o := adapt.Adapt(examples, len(labels), seed)
-	fmt.Fprintf(s.out, "%s, %d labels: ", head, len(examples))
+	fmt.Fprintf(s.out, "%s, %d labels: ", part, len(examples))
 	if o.Correction == nil {
 		fmt.Fprintf(s.out, "not adapted: %s (%d to %d labels, 3 or more of each of %s)\n", o.Reason, adapt.Fewest, adapt.Most, strings.Join(labels, ", "))
 		return nil, false, nil
@@ -191,10 +218,10 @@ func adaptHead(s *streams, c *enrich.Classifier, head string, texts []labelled, 
 		return nil, false, nil
 	}
 	fmt.Fprintln(s.out, "accepted")
-	h := &adapt.Head{Head: head, Labels: labels, Examples: len(examples), Correction: o.Correction, Boost: o.Boost, Before: o.Before, After: o.After, GainLow: o.GainLow, GainHigh: o.GainHigh, OutOfFold: map[uint64]int{}}
-	for i, l := range texts {
-		if l.key != 0 {
-			h.OutOfFold[l.key] = o.OutOfFold[i]
+	h := &adapt.Head{Head: part, Labels: labels, Examples: len(examples), Correction: o.Correction, Boost: o.Boost, Before: o.Before, After: o.After, GainLow: o.GainLow, GainHigh: o.GainHigh, OutOfFold: map[uint64]int{}}
+	for i, key := range keys {
+		if key != 0 {
+			h.OutOfFold[key] = o.OutOfFold[i]
 		}
 	}
 	return h, true, nil

@@ -10,12 +10,16 @@ import (
 
 // streamFile writes labels of a stream that says "mantul" where it is displeased, which no model can know.
 func streamFile(t *testing.T, n int) string {
+	return labelFile(t, n, func(i int) string { _, sentiment := streamText(i); return sentiment })
+}
+
+func labelFile(t *testing.T, n int, labelOf func(i int) string) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("text,label\n")
 	for i := range n {
-		text, label := streamText(i)
-		fmt.Fprintf(&b, "%s,%s\n", text, label)
+		text, _ := streamText(i)
+		fmt.Fprintf(&b, "%s,%s\n", text, labelOf(i))
 	}
 	path := filepath.Join(t.TempDir(), "labels.csv")
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
@@ -64,6 +68,49 @@ func TestAdaptAndGoBack(t *testing.T) {
 	}
 	if code, says := adapt("--heads", "sentiment", "--file", streamFile(t, 10), "--label-column", "mood"); code != 1 || !strings.Contains(says, `no column "mood"`) {
 		t.Errorf("exit %d, %s", code, says)
+	}
+}
+
+func TestAdaptATag(t *testing.T) {
+	folder := t.TempDir()
+	adapt := func(labelOf func(int) string) string {
+		t.Helper()
+		code, out, errOut := command("", "adapt", "--institution", "kota-contoh", "--folder", folder, "--heads", "risk_tag", "--file", labelFile(t, 160, labelOf))
+		if code != 0 {
+			t.Fatal(errOut)
+		}
+		return out
+	}
+	classify := func(text string) string {
+		t.Helper()
+		code, out, errOut := command(fmt.Sprintf(`{"id":1,"text":%q}`+"\n", text), "classify", "--institution", "kota-contoh", "--adaptations", folder)
+		if code != 0 {
+			t.Fatal(errOut)
+		}
+		return out
+	}
+	const stream, alarm = "mantul ya loket sebelah", "Pungli 50 ribu di loket, tanpa kuitansi"
+	own := classify(alarm)
+	// Nine labels of a tag are too few to say anything of it.
+	if says := adapt(func(i int) string {
+		if i%5 == 0 && i < 45 {
+			return "service_failure"
+		}
+		return "none"
+	}); says != "nothing was changed\n" {
+		t.Errorf("nine labels: %s", says)
+	}
+	if says := adapt(streamTag); strings.Count(says, "risk_tag/") != 1 || !strings.Contains(says, "risk_tag/service_failure, 160 labels") || !strings.Contains(says, "accepted") {
+		t.Fatal(says)
+	}
+	for _, part := range []string{`"risk_tag":"service_failure"`, `"risk_tags":["service_failure"]`, `"risk_severity":2`, `"target":`, "+kota-contoh.r1"} {
+		if out := classify(stream); !strings.Contains(out, part) {
+			t.Errorf("adapted, without %s: %s", part, out)
+		}
+	}
+	// A tag that goes before is as it was.
+	if out := classify(alarm); between(out, `"risk_tag":`, ",") != between(own, `"risk_tag":`, ",") || between(out, `"risk_severity":`, ",") != between(own, `"risk_severity":`, ",") {
+		t.Errorf("an alarm became %swant %s", out, own)
 	}
 }
 

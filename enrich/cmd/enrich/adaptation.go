@@ -56,7 +56,7 @@ func (c *evaluateCommand) adaptation(s *streams, classifier *enrich.Classifier) 
 	}
 	results, examples := make([]enrich.Result, len(texts)), make([]adapt.Example, len(texts))
 	for i, l := range texts {
-		results[i], examples[i] = example(classifier, label.Sentiment, l)
+		results[i], examples[i], _ = example(classifier, label.Sentiment, l)
 	}
 	before, after := &judged{}, &judged{}
 	accepted := 0

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,14 @@ func stored(t *testing.T, n int) (conn driver.Conn, configuration string) {
 	return conn, configuration
 }
 
+// streamTag is what a person says is at stake in message i.
+func streamTag(i int) string {
+	if i%5 == 0 {
+		return "service_failure"
+	}
+	return "none"
+}
+
 func between(s, from, to string) string {
 	_, s, _ = strings.Cut(s, from)
 	s, _, _ = strings.Cut(s, to)
@@ -86,7 +95,7 @@ func TestLabelsMeasureAndAdapt(t *testing.T) {
 	csv.WriteString("platform,message_id,head,label,annotator\n")
 	for i := range n {
 		_, label := streamText(i)
-		fmt.Fprintf(&csv, "x,m%d,sentiment,%s,a1\n", i, label)
+		fmt.Fprintf(&csv, "x,m%d,sentiment,%s,a1\nx,m%d,risk_tag,%s,a1\n", i, label, i, streamTag(i))
 		if i < 60 {
 			fmt.Fprintf(&csv, "x,m%d,sentiment,%s,a2\n", i, label)
 		}
@@ -105,7 +114,7 @@ func TestLabelsMeasureAndAdapt(t *testing.T) {
 		return out + errOut
 	}
 	says := do(1, "label", "import", file, "--institution", "kota-contoh", "--rejected", rejected)
-	for _, part := range []string{"stored 320 labels, refused 2 rows", `line 322: message_id "nowhere"`, `line 323: label "angry" is not allowed; allowed: for sentiment: negative, neutral, positive`} {
+	for _, part := range []string{"stored 580 labels, refused 2 rows", `line 582: message_id "nowhere"`, `line 583: label "angry" is not allowed; allowed: for sentiment: negative, neutral, positive`} {
 		if !strings.Contains(says, part) {
 			t.Errorf("importing says nothing of %q:\n%s", part, says)
 		}
@@ -121,11 +130,13 @@ func TestLabelsMeasureAndAdapt(t *testing.T) {
 	}
 
 	folder := filepath.Join(dir, "adaptations")
-	if out := do(0, "adapt", "--institution", "kota-contoh", "--folder", folder); !strings.Contains(out, "sentiment, 260 labels") || !strings.Contains(out, "accepted") || !strings.Contains(out, "needs_reply, 0 labels: not adapted") {
+	if out := do(0, "adapt", "--institution", "kota-contoh", "--folder", folder); !strings.Contains(out, "sentiment, 260 labels") || !strings.Contains(out, "accepted") || !strings.Contains(out, "needs_reply, 0 labels: not adapted") ||
+		strings.Count(out, "risk_tag/") != 1 || !strings.Contains(out, "risk_tag/service_failure, 260 labels") {
 		t.Errorf("adapting: %s", out)
 	}
 	out := do(0, "label", "measure", "--institution", "kota-contoh", "--folder", folder)
-	if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) != 2 || !strings.Contains(lines[1], "+kota-contoh.r1") || lines[0] >= lines[1] && !strings.Contains(out, "260 labels") {
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != 4 || strings.Count(out, "+kota-contoh.r1") != 2 || strings.Count(out, "260 labels") != 4 || right(t, lines[0]) >= right(t, lines[1]) || right(t, lines[2]) >= right(t, lines[3]) {
 		t.Errorf("measuring: %s", out)
 	}
 	var people, cells uint64
@@ -138,11 +149,27 @@ func TestLabelsMeasureAndAdapt(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), sentiment).Scan(&calibrated); err != nil || calibrated {
 		t.Errorf("shares of a model that knows nothing were corrected; %v", err)
 	}
-	if err := conn.Exec(t.Context(), `INSERT INTO message_facts (institution, created_at, platform, message_id, message_key, author_key, kind, direction, mentions_account, sentiment, model_version, version, expires_at)
-		SELECT institution, created_at, platform, message_id, message_key, author_key, kind, direction, mentions_account, sentiment, model_version || '+kota-contoh.r1', version + 1, expires_at FROM message_facts`); err != nil {
+	if err := conn.Exec(t.Context(), `INSERT INTO message_facts (institution, created_at, platform, message_id, message_key, author_key, kind, direction, mentions_account, sentiment, risk_tags, model_version, version, expires_at)
+		SELECT institution, created_at, platform, message_id, message_key, author_key, kind, direction, mentions_account, sentiment, if(toUInt32(message_key) % 5 = 0, ['service_failure'], []), model_version || '+kota-contoh.r1', version + 1, expires_at FROM message_facts`); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.QueryRow(t.Context(), sentiment).Scan(&calibrated); err != nil || !calibrated {
 		t.Errorf("shares of the adapted model were not corrected; %v", err)
 	}
+	var share, lo, hi float64
+	const risk = "SELECT calibrated, assumeNotNull(share), assumeNotNull(share_lo), assumeNotNull(share_hi) FROM metric_risk(institution='kota-contoh', from='2026-03-01', to='2026-03-02') WHERE risk_tag = 'service_failure'"
+	if err := conn.QueryRow(t.Context(), risk).Scan(&calibrated, &share, &lo, &hi); err != nil || !calibrated || lo > 0.2 || hi < 0.2 || hi-lo > 0.2 {
+		t.Errorf("the share of a tag is %v (%v to %v), corrected %v, %v; a fifth has it", share, lo, hi, calibrated, err)
+	}
+}
+
+// right is how much a line of label measure says to be right.
+func right(t *testing.T, line string) float64 {
+	t.Helper()
+	f := strings.Fields(line)
+	v, err := strconv.ParseFloat(f[len(f)-2], 64)
+	if err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	return v
 }

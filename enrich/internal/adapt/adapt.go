@@ -78,7 +78,7 @@ func Adapt(examples []Example, labels int, seed uint64) Outcome {
 		for k, l := range examples[i].Base {
 			before[i][k] = math.Exp(l)
 		}
-		base[i] = Decide(before[i], nil)
+		base[i] = examples[i].Own
 	}
 	o.Before, o.After = figures(examples, before, base, labels), figures(examples, p, answers, labels)
 	o.Gain, o.GainLow, o.GainHigh = gain(examples, before, p, seed)
@@ -134,7 +134,7 @@ func ordered(examples []Example) (out []Example, place []int) {
 	}
 	slices.SortStableFunc(place, func(a, b int) int {
 		x, y := &examples[a], &examples[b]
-		return cmp.Or(cmp.Compare(x.Gold, y.Gold), cmp.Compare(x.Group, y.Group), cmp.Compare(x.Weight, y.Weight))
+		return cmp.Or(cmp.Compare(x.Gold, y.Gold), cmp.Compare(x.Group, y.Group), cmp.Compare(x.Weight, y.Weight), cmp.Compare(x.Own, y.Own))
 	})
 	out = make([]Example, len(examples))
 	for i, at := range place {

@@ -34,10 +34,11 @@ func stream(n int, seed uint64, word bool) []Example {
 			base[gold] += 2
 		}
 		softmax(base)
+		own := Decide(base, nil)
 		for k := range base {
 			base[k] = math.Log(base[k])
 		}
-		out[i] = Example{Features: Features{Base: base, Signals: []float64{random.NormFloat64()}, Words: words}, Gold: gold, Weight: 1, Group: random.Uint64()}
+		out[i] = Example{Features: Features{Base: base, Signals: []float64{random.NormFloat64()}, Words: words}, Gold: gold, Own: own, Weight: 1, Group: random.Uint64()}
 	}
 	return out
 }

@@ -20,6 +20,8 @@ type Features struct {
 type Example struct {
 	Features
 	Gold int
+	// Own is the label that the head itself gives.
+	Own int
 	// Weight is how much the text counts beside a random draw of the stream.
 	Weight float64
 	// Group holds together what must not be parted by a fold: copies of one text.
