@@ -238,13 +238,25 @@ type CheckResult struct {
 	Meaning string
 }
 
+// Explain says in words what a failed call of a platform means and what to do; empty where the error says it itself.
+func Explain(err error) string { return web.Explain(err) }
+
+// checks is how many sources are called at a time: one that does not answer keeps few others waiting.
+const checks = 8
+
 // Check calls each source once.
 func (in *Ingest) Check(ctx context.Context) []CheckResult {
 	results := make([]CheckResult, len(in.feeds))
+	var calls errgroup.Group
+	calls.SetLimit(checks)
 	for i, f := range in.feeds {
-		err := f.Source.Check(ctx)
-		results[i] = CheckResult{Connector: f.Source.Connector(), Err: err, Meaning: web.Explain(err)}
+		calls.Go(func() error {
+			err := f.Source.Check(ctx)
+			results[i] = CheckResult{Connector: f.Source.Connector(), Err: err, Meaning: Explain(err)}
+			return nil
+		})
 	}
+	_ = calls.Wait() // what is wrong stands in the results
 	return results
 }
 

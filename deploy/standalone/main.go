@@ -15,6 +15,7 @@ import (
 
 	"github.com/dwiarah/dwiarah/deploy/standalone/internal/stack"
 	"github.com/dwiarah/dwiarah/ingest"
+	"github.com/dwiarah/dwiarah/schemas/kit/cli"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
@@ -46,7 +47,7 @@ type upCommand struct {
 	Institutions string    `help:"institutions.yaml: whose accounts are listened to. By default the one in the data folder." type:"path" placeholder:"FILE"`
 	Import       []string  `help:"Archive to import, of any format of ingest import; .gz and .zst are read as they are. May be repeated." type:"path" placeholder:"FILE" sep:"none"`
 	Mapping      string    `help:"Mapping of CSV archives: the name of a shipped one or a file. By default the one whose columns the file has." placeholder:"NAME|FILE"`
-	Until        time.Time `help:"Up to when the archives are known to be complete; by default their last message." placeholder:"TIME" format:"2006-01-02T15:04:05Z07:00"`
+	Until        time.Time `help:"Up to when the archives are known to be complete; by default their last message." placeholder:"TIME"`
 	Sources      string    `help:"Live sources to read meanwhile: the keys sources and webhook of ingest's configuration in a file of their own." type:"path" placeholder:"FILE" xor:"end"`
 	ExitWhenIdle bool      `help:"End once every archive has landed." xor:"end"`
 	Check        bool      `help:"Read institutions.yaml and the sources, look for the archives, start nothing."`
@@ -66,24 +67,24 @@ type sampleCommand struct {
 
 func main() {
 	engine.RunIfChild()
-	var cli commands
-	k := kong.Parse(&cli, kong.Name("dwiarah"), kong.UsageOnError(), kong.Vars{"version": version(), "log_level": defaultLogLevel},
+	var c commands
+	k := kong.Parse(&c, cli.Times(), kong.Name("dwiarah"), kong.UsageOnError(), kong.Vars{"version": version(), "log_level": defaultLogLevel},
 		kong.Description("Dwiarah measures whether an institution listens back: who got an answer, how long people waited, what hurts its name."))
-	level := cli.Up.LogLevel
+	level := c.Up.LogLevel
 	var up stack.Config
 	switch k.Command() {
 	case "sample":
-		k.FatalIfErrorf(cli.Sample.run())
+		k.FatalIfErrorf(c.Sample.run())
 		return
 	case "demo":
-		level = cli.Demo.LogLevel
+		level = c.Demo.LogLevel
 	case "up":
 		// What is wrong with the inputs is told before anything starts, a line a mistake, and not in a log line.
 		var err error
-		up, err = cli.Up.config()
+		up, err = c.Up.config()
 		k.FatalIfErrorf(err)
 		k.FatalIfErrorf(stack.Check(up))
-		if cli.Up.Check {
+		if c.Up.Check {
 			return
 		}
 	}
@@ -92,13 +93,13 @@ func main() {
 	os.Exit(run.Main(tel.Log, func(ctx context.Context) error {
 		switch {
 		case k.Command() == "status":
-			return cli.Status.run(ctx, os.Stdout)
-		case k.Command() == "demo" && cli.Demo.Live:
-			return cli.Demo.live(ctx, tel.Log, liveShow())
+			return c.Status.run(ctx, os.Stdout)
+		case k.Command() == "demo" && c.Demo.Live:
+			return c.Demo.live(ctx, tel.Log, liveShow())
 		case k.Command() == "demo":
-			return cli.Demo.run(ctx, tel.Log)
+			return c.Demo.run(ctx, tel.Log)
 		}
-		return cli.Up.run(ctx, up, tel.Log)
+		return c.Up.run(ctx, up, tel.Log)
 	}))
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,12 +27,18 @@ func sourcesOf(t *testing.T, f *field.Field, dir string) upCommand {
 	}
 	file := "sources:\n"
 	for _, s := range f.Sources() {
-		file += fmt.Sprintf("  - {platform: %s, account: %s, base_url: %s, allow_private: true, schedule: %q, token: \"file:%s\", settings: {", s.Platform, s.Account, s.BaseURL, s.Schedule,
-			write("token-"+s.Platform, s.Token.Reveal()))
-		for key, value := range s.Settings {
-			file += fmt.Sprintf("%s: %v", key, value)
+		settings := []byte("{}")
+		if s.Settings != nil {
+			var err error
+			if settings, err = json.Marshal(s.Settings); err != nil {
+				t.Fatal(err)
+			}
 		}
-		file += "}}\n"
+		file += fmt.Sprintf("  - {platform: %s, account: %q, base_url: %s, allow_private: true, schedule: %q, settings: %s", s.Platform, s.Account, s.BaseURL, s.Schedule, settings)
+		if !s.Token.IsZero() {
+			file += ", token: \"file:" + write("token-"+s.Platform, s.Token.Reveal()) + `"`
+		}
+		file += "}\n"
 	}
 	return upCommand{Data: filepath.Join(dir, "data"), Institutions: write("institutions.yaml", string(f.Institutions())), Sources: write("sources.yaml", file)}
 }

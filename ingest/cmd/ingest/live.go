@@ -70,6 +70,9 @@ func (c backfillCommand) Run(ctx context.Context, a *app) error {
 	if counts.Read > 0 || err == nil {
 		fmt.Fprintln(a.out, counts)
 	}
+	if meaning := ingest.Explain(err); meaning != "" {
+		err = fmt.Errorf("%w\n  %s", err, meaning)
+	}
 	return errors.Join(err, in.Close())
 }
 

@@ -219,6 +219,8 @@ func NewClient(base, token string, guard *BudgetGuard, allowPrivate bool) (*Clie
 	return &Client{Base: u, Token: token, Budget: guard, MaxWait: 20 * time.Second, FirstWait: 250 * time.Millisecond, http: &calls, streams: streams}, nil
 }
 
+var errNotPublic = errors.New("is not public")
+
 // publicOnly refuses, once the name is resolved, addresses inside: a platform's name must not lead to our own services.
 func publicOnly(_, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
@@ -227,7 +229,7 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 	}
 	ip := ap.Addr().Unmap()
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() || sharedSpace.Contains(ip) {
-		return fmt.Errorf("address %s is not public; allowed: public addresses, or allow_private", ip)
+		return fmt.Errorf("address %s %w; allowed: public addresses, or allow_private", ip, errNotPublic)
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/budget"
@@ -26,14 +28,32 @@ func Explain(err error) string {
 		return "the token is in order as far as it can be seen, but the platform knows no such account; look at account and base_url"
 	case e.Kind == Limited || e.Kind == Budget:
 		return "the token works; there were too many calls, others with the same account may have made them; it goes on by itself"
+	case e.Kind == Refused || e.Status == http.StatusNotImplemented:
+		return "the platform does not understand the call; look at base_url and the version of its interface"
 	case e.Kind == Server:
 		return "the platform itself has a failure; nothing is known of the token, and there is nothing to do but wait"
 	case e.Kind == Network:
-		return "the platform cannot be reached; look at base_url, name resolution, TLS and the way out of this network"
+		return explainNetwork(e)
 	case e.Kind == NotJSON:
 		return "something else than the platform's interface answers; look at base_url, and for a proxy or a login page in between"
-	case e.Kind == Refused:
-		return "the platform does not understand the call; look at base_url and the version of its interface"
 	}
 	return ""
+}
+
+// explainNetwork tells a name that is wrong from a host that does not answer, and both from one that answers without TLS or with a strange certificate.
+func explainNetwork(err error) string {
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &name) && name.IsNotFound:
+		return "there is no host of that name; look at base_url, and whether this machine resolves names of the internet"
+	case errors.As(err, &name):
+		return "names are not resolved on this machine now; nothing is known of the platform or the token"
+	case errors.As(err, &certificate), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return "what answers there has no certificate for that name, or no TLS; look at base_url, and for a proxy in between"
+	case errors.Is(err, errNotPublic):
+		return "base_url leads into this network; where that is meant, set allow_private"
+	}
+	return "nothing answers there; look at base_url and the way out of this network, which must not need a proxy"
 }

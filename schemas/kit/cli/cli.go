@@ -2,13 +2,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"reflect"
 	"runtime/debug"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -39,7 +42,7 @@ func (p Program) Run(args []string, commands any, bind func(log *slog.Logger) an
 	maps.Copy(vars, p.Vars)
 	exited := -1
 	parser, err := kong.New(commands, kong.Name(p.Name), kong.Description(p.Description), kong.UsageOnError(),
-		kong.Writers(p.Out, p.Err), kong.Exit(func(code int) { exited = code }), vars)
+		kong.Writers(p.Out, p.Err), kong.Exit(func(code int) { exited = code }), vars, Times())
 	if err != nil {
 		return p.failed(err)
 	}
@@ -68,6 +71,24 @@ func (p Program) Run(args []string, commands any, bind func(log *slog.Logger) an
 		return nil
 	})
 	return max(code, aborted)
+}
+
+// Times reads flags that are times: a time with its zone, or what the flag's format tag says.
+func Times() kong.Option {
+	return kong.TypeMapper(reflect.TypeFor[time.Time](), kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
+		var text string
+		if err := ctx.Scan.PopValueInto("time", &text); err != nil {
+			return err
+		}
+		layout := cmp.Or(ctx.Value.Format, time.RFC3339)
+		at, err := time.Parse(layout, text)
+		if err != nil {
+			example := time.Date(2026, 3, 1, 0, 0, 0, 0, time.FixedZone("WIB", 7*60*60))
+			return fmt.Errorf("%q: want a time as %s", text, example.Format(layout))
+		}
+		target.Set(reflect.ValueOf(at))
+		return nil
+	}))
 }
 
 // failed prints an error and returns the exit code; of nil it is 0. An error may have many lines, one for each mistake in a file; a log would fold them into one.

@@ -3,10 +3,12 @@ package cli_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -22,17 +24,21 @@ type commands struct {
 }
 
 type (
-	app  struct{ config string }
-	say  struct{}
+	app struct{ config string }
+	say struct {
+		At  time.Time
+		Day time.Time `format:"2006-01-02"`
+	}
 	fail struct {
 		Lines []string `arg:""`
 	}
 	wait struct{}
 )
 
-func (say) Run(ctx context.Context, a *app) error {
-	return errors.Join(ctx.Err(), errors.New(a.config))
+func (s say) Run(ctx context.Context, a *app) error {
+	return errors.Join(ctx.Err(), fmt.Errorf("%s %s %s", a.config, s.At.UTC().Format(time.RFC3339), s.Day.Format(time.DateOnly)))
 }
+
 func (f fail) Run() error { return errors.New(strings.Join(f.Lines, "\n")) }
 
 func (wait) Run(ctx context.Context) error {
@@ -49,7 +55,10 @@ func TestRun(t *testing.T) {
 			code     int
 			out, err string
 		}{
-			"--config a.yaml say": {1, "", "tool: a.yaml\n"},
+			"--config a.yaml say": {1, "", "tool: a.yaml 0001-01-01T00:00:00Z 0001-01-01\n"},
+			"say --at 2026-03-01T00:00:00+07:00 --day 2026-03-02": {1, "", "tool:  2026-02-28T17:00:00Z 2026-03-02\n"},
+			"say --at 2026-03-01": {2, "", `--at: "2026-03-01": want a time as 2026-03-01T00:00:00+07:00`},
+			"say --day yesterday": {2, "", `--day: "yesterday": want a time as 2026-03-01`},
 			"fail one two":        {1, "", "tool: one\ntwo\n"},
 			"wait":                {1, "", "tool: stopped\n"},
 			"--version":           {0, "7\n", ""},
