@@ -44,6 +44,7 @@ type Block struct {
 	facts      facts
 	coverage   coverage
 	counts     counts
+	buf        []byte // of the last record's hash
 }
 
 // NewBlock returns a block with room for that many messages. The directory, which may be nil, gives the retention.
@@ -76,10 +77,11 @@ func (b *Block) AddEnriched(e *event.Enriched) error {
 	if tombstoneOnly(e) {
 		return nil
 	}
-	v, err := version(e)
+	v, buf, err := version(e, b.buf)
 	if err != nil {
 		return err
 	}
+	b.buf = buf
 	retention := b.retention(m.Institution)
 	b.facts.add(e, expiry(m, retention.FactsDays), v)
 	if m.DeletedAtMs == nil {

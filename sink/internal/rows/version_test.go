@@ -151,3 +151,48 @@ func TestVersionHoldsItsParts(t *testing.T) {
 		t.Errorf("the latest time that is allowed does not fit: %d, want %d", got, *e.Message.EditedAtMs)
 	}
 }
+
+// A block's records are hashed in one buffer: what a longer record before leaves in it changes nothing.
+func TestVersionsOfABlockAreThoseOfItsRecords(t *testing.T) {
+	block := rows.NewBlock(nil, 3)
+	var want []uint64
+	for _, text := range []string{"air mati sejak tadi pagi di tiga gang", "air", "sudah nyala"} {
+		e := full()
+		e.Message.Text = text
+		v, err := rows.Version(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, v)
+		if err := block.AddEnriched(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, table := range block.Tables() {
+		if got := table.Columns[len(table.Columns)-1].Values; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s has the versions %v, want %v", table.Name, got, want)
+		}
+	}
+}
+
+func TestNotOlder(t *testing.T) {
+	e := full()
+	version := versionOf(t, e)
+	later := full().Message
+	later.EditedAtMs = ptr(max(e.Message.CreatedAtMs, e.Message.GetEditedAtMs(), e.Message.GetObservedAtMs()) + 1)
+	for _, c := range []struct {
+		name    string
+		version uint64
+		message *event.Message
+		want    bool
+	}{
+		{"the record's own row", version, e.Message, true},
+		{"the row of an earlier change", version, later, false},
+		{"no row", 0, e.Message, false},
+		{"no row, of a deletion that says nothing else", 0, &event.Message{}, false},
+	} {
+		if got := rows.NotOlder(c.version, c.message); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
