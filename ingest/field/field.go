@@ -51,7 +51,6 @@ type Options struct {
 
 // Field is running servers over one conversation.
 type Field struct {
-	push      bool
 	world     *conversation.World
 	platforms []*platform
 	courier   *courier
@@ -63,7 +62,10 @@ type Field struct {
 	random *rand.Rand
 	script script
 	edited map[string]bool // by id in the world
-	steps  int
+	// unheard are deletions that a platform told nobody, by its name and the id in the world; gone is the deletion of the last step.
+	unheard map[[2]string]bool
+	gone    string
+	steps   int
 }
 
 // platform is one platform's servers.
@@ -77,6 +79,8 @@ type platform struct {
 	// tellsEdits and tellsDeletes say what the platform tells of by itself, pushes which posts it pushes.
 	tellsEdits, tellsDeletes bool
 	pushes                   func(conversation.Post) bool
+	// heard tells whether somebody listens who is told only once; nil where whoever comes later is told all the same.
+	heard func() bool
 	// mirror pushes what has changed, delivery is what a webhook is told of one change; nil where there is none. breaks ends the streams.
 	mirror, breaks func()
 	delivery       func(verb string, p conversation.Post, at time.Time) []byte
@@ -97,7 +101,7 @@ type Post struct {
 	Created  time.Time
 	// Edited: the last version that the platform shows is not the first. Deleted: the platform shows the post no more; then only its ids are known.
 	Edited, Deleted bool
-	// Told: the platform tells of that by itself. Elsewhere a re-read finds it, an hour, a day and a week after the post was written, or on Graph never.
+	// Told: the platform tells of that by itself, and on Mastodon somebody listened when it did: that is told once. Elsewhere a re-read finds it, an hour, a day and a week after the post was written, or on Graph never.
 	Told bool
 	// Pushed: the platform pushes the post; one that it does not push is found by polling.
 	Pushed bool
@@ -109,7 +113,7 @@ const polled = "@every 2s"
 // Open starts the servers with the backlog on them.
 func Open(o Options) (*Field, error) {
 	w := conversation.NewWorld()
-	f := &Field{push: o.Push, world: w, random: rand.New(rand.NewPCG(o.Seed, 1)), edited: map[string]bool{}, end: make(chan struct{})}
+	f := &Field{world: w, random: rand.New(rand.NewPCG(o.Seed, 1)), edited: map[string]bool{}, unheard: map[[2]string]bool{}, end: make(chan struct{})}
 	var err error
 	if f.script, err = read(o.Seed); err != nil {
 		return nil, err
@@ -149,6 +153,7 @@ func (f *Field) openMastodon(o Options) error {
 	p := f.open(o, schemas.PlatformMastodon, mastodontest.Limited, http.HandlerFunc(m.Serve))
 	p.id = func(id string) string { return strings.TrimPrefix(p.servers[0].URL, "http://") + "/" + id }
 	p.tellsEdits, p.tellsDeletes, p.pushes, p.mirror, p.breaks = true, true, everything, m.Mirror, m.BreakStreams
+	p.heard = func() bool { return m.Streams() > 0 }
 	p.source(f.world.Official, mastodontest.Token, nil)
 	return nil
 }
@@ -336,10 +341,31 @@ func (f *Field) Posts() []Post {
 			})
 		}
 		for id := range f.world.Deleted {
-			all = append(all, Post{Platform: p.name, MessageID: p.id(id), ID: id, Deleted: true, Told: p.tellsDeletes})
+			all = append(all, Post{Platform: p.name, MessageID: p.id(id), ID: id, Deleted: true, Told: p.tellsDeletes && !f.unheard[[2]string{p.name, id}]})
 		}
 	}
 	return all
+}
+
+// Died says that whoever listened has died since the last step: what was told only once may be lost.
+func (f *Field) Died() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.platforms {
+		if p.heard != nil && f.gone != "" {
+			f.unheard[[2]string{p.name, f.gone}] = true
+		}
+	}
+}
+
+// removed notes who is not told of a deletion.
+func (f *Field) removed(id string) {
+	f.gone = id
+	for _, p := range f.platforms {
+		if p.heard != nil && !p.heard() {
+			f.unheard[[2]string{p.name, id}] = true
+		}
+	}
 }
 
 // mirror pushes to the streams what has changed.

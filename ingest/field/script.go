@@ -139,6 +139,7 @@ func (f *Field) Step() Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.steps++
+	f.gone = ""
 	defer f.mirror()
 	now := time.Now()
 	if f.steps%editEvery == 0 || f.steps%deleteEvery == 0 {
@@ -151,6 +152,7 @@ func (f *Field) Step() Event {
 			return Event{Kind: Edits, Text: text}
 		} else if ok {
 			f.world.Delete(p.ID)
+			f.removed(p.ID)
 			f.deliver(metatest.Removed, p)
 			return Event{Kind: Deletes, Text: p.Text}
 		}

@@ -100,6 +100,7 @@ func (w fieldWorld) killed(point string, meanwhile func()) {
 			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 				w.Fatalf("it was not killed at %s: %v\n%s", point, err, log)
 			}
+			w.field.Died()
 			return
 		default:
 			w.step()
@@ -259,31 +260,25 @@ func (w fieldWorld) only() {
 	}
 }
 
-// One conversation through every platform's interface, polled, and on Mastodon pushed, with a tenth of the calls going wrong, posts edited and deleted, a platform away for a
-// while, and ingest killed at every crash point of polling: every post arrives, none that there is not, and the outage is said.
+// One conversation through every platform's interface, polled, and on Mastodon pushed, with a tenth of the calls going wrong, posts edited and deleted, all platforms away for
+// a while, and ingest killed at every crash point of polling: every post arrives, none that there is not, the platforms say the same, and coverage is true to the outage.
 func TestKilledBeforeTheFieldLosesNothing(t *testing.T) {
 	t.Parallel()
 	w := newField(t, field.Options{Seed: 1, Backlog: 12, Faults: fieldFaults}, "", func(*ingest.Source) bool { return true })
-	const away = schemas.PlatformBluesky
 	for _, point := range polledPoints() {
 		w.killed(point, func() {})
 	}
+	all := len(w.field.Sources())
+	begun := time.Now()
 	child, log := w.run("")
-	w.field.Outage(away, true)
-	from := time.Now()
-	for time.Since(from) < 6*time.Second {
-		w.step()
-	}
-	until := time.Now()
-	w.field.Outage(away, false)
-	for range 5 {
-		w.step()
-	}
+	w.await(log, func() []string { return w.incomplete(all, begun) })
+	from, until := w.outage(log, all)
 	w.await(log, func() []string { return absent(w.known(), w.field.Posts()) })
+	w.await(log, func() []string { return w.incomplete(all, until) })
 	w.stop(child, log)
 	w.only()
 	w.alike()
-	w.covered(w.field, away, from, until)
+	w.covered(from, until)
 }
 
 // One conversation that every platform pushes which can (a WebSocket's other way, server-sent events; X's filtered stream; Jetstream; Meta's webhooks, some of them twice and out
@@ -300,7 +295,7 @@ func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
 	})
 	w.field.Deliver("http://" + listen)
 	child, log := w.run("")
-	w.await(log, func() []string { return w.incomplete(7) }) // from here on nobody begins to listen only afterwards
+	w.await(log, func() []string { return w.incomplete(7, time.Time{}) }) // from here on nobody begins to listen only afterwards
 	w.stop(child, log)
 	for _, point := range pushedPoints() {
 		breaks := 0
@@ -310,14 +305,10 @@ func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
 			}
 		})
 	}
+	begun := time.Now()
 	child, log = w.run("")
-	for range 6 {
-		w.step()
-	}
-	w.field.BreakStreams()
-	for range 6 {
-		w.step()
-	}
+	w.await(log, func() []string { return w.incomplete(7, begun) })
+	from, until := w.outage(log, 4) // Meta's are not polled meanwhile
 	w.await(log, func() []string {
 		posts := slices.DeleteFunc(w.field.Posts(), func(p field.Post) bool { return !p.Pushed && !(p.Deleted && p.Told) })
 		left := absent(w.known(), posts)
@@ -328,10 +319,11 @@ func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
 	})
 	w.stop(child, log)
 	child, log = w.run("") // which polls each source once
-	w.await(log, func() []string { return absent(w.known(), w.field.Posts()) })
+	w.await(log, func() []string { return append(absent(w.known(), w.field.Posts()), w.incomplete(7, until)...) })
 	w.stop(child, log)
 	w.only()
 	w.alike()
+	w.covered(from, until)
 }
 
 // freeAddress is one of this machine where nobody listens.
@@ -363,43 +355,82 @@ func (w world) coverage(do func(*event.Coverage)) {
 	}
 }
 
-// incomplete says so where fewer connectors than want were ever complete.
-func (w world) incomplete(want int) []string {
+// incomplete says so where fewer connectors than want were complete up to a moment.
+func (w world) incomplete(want int, upTo time.Time) []string {
 	w.Helper()
 	complete := map[string]bool{}
 	w.coverage(func(c *event.Coverage) {
-		if c.Status == schemas.CoverageComplete {
+		if c.Status == schemas.CoverageComplete && c.UntilMs > upTo.UnixMilli() {
 			complete[c.Connector] = true
 		}
 	})
 	if len(complete) < want {
-		return []string{fmt.Sprintf("only %v were complete", slices.Sorted(maps.Keys(complete)))}
+		return []string{fmt.Sprintf("only %v were complete up to %s", slices.Sorted(maps.Keys(complete)), upTo)}
 	}
 	return nil
 }
 
-// covered checks the ledger: every connector is complete up to the end, and the outage is a gap.
-func (w world) covered(f *field.Field, away string, from, until time.Time) {
+// outage lets all platforms be away for some steps, until so many connectors have noticed; the conversation goes on.
+func (w fieldWorld) outage(log *bytes.Buffer, notice int) (from, until time.Time) {
 	w.Helper()
-	complete, gap := map[string]int64{}, false
-	const period = 4 * time.Second // a poll and its repeats
-	w.coverage(func(c *event.Coverage) {
-		platform, _, _ := strings.Cut(c.Connector, ":")
-		if c.Status == schemas.CoverageComplete {
-			complete[platform] = max(complete[platform], c.UntilMs)
-		} else if platform == away && c.Reason == schemas.GapOutage && c.SinceMs <= from.Add(period).UnixMilli() && c.UntilMs >= from.UnixMilli() && c.UntilMs <= until.Add(period).UnixMilli() {
-			gap = true
+	w.away(true)
+	from = time.Now()
+	for range 4 {
+		w.step()
+	}
+	w.await(log, func() []string {
+		noticed := map[string]bool{}
+		w.coverage(func(c *event.Coverage) {
+			if c.Status == schemas.CoverageGap && c.RecordedAtMs > from.UnixMilli() {
+				noticed[c.Connector] = true
+			}
+		})
+		if len(noticed) < notice {
+			return []string{fmt.Sprintf("only %v have noticed the outage", slices.Sorted(maps.Keys(noticed)))}
 		}
+		return nil
 	})
-	if !gap {
-		w.Errorf("the outage of %s is no gap", away)
+	until = time.Now()
+	w.away(false)
+	for range 5 {
+		w.step()
 	}
-	if len(complete) != len(f.Sources()) {
-		w.Errorf("complete: %v", slices.Sorted(maps.Keys(complete)))
+	return from, until
+}
+
+func (w fieldWorld) away(out bool) {
+	for _, s := range w.field.Sources() {
+		w.field.Outage(s.Platform, out)
 	}
-	for platform, end := range complete {
-		if end < until.UnixMilli() {
-			w.Errorf("%s is complete only up to %s, though everything came after %s", platform, time.UnixMilli(end), until)
+}
+
+// covered checks the ledger against an outage of all platforms that ingest, once it had been complete, lived through: while it lasted nobody was complete beyond its
+// begin, each gap began exactly where its connector had been complete before, and afterwards everybody was complete beyond its end.
+func (w world) covered(from, until time.Time) {
+	w.Helper()
+	rows := map[string][]*event.Coverage{}
+	w.coverage(func(c *event.Coverage) { rows[c.Connector] = append(rows[c.Connector], c) })
+	for connector, all := range rows {
+		slices.SortStableFunc(all, func(a, b *event.Coverage) int { return int(a.RecordedAtMs - b.RecordedAtMs) })
+		complete := int64(0)
+		for _, c := range all {
+			within := c.RecordedAtMs > from.UnixMilli() && c.RecordedAtMs < until.UnixMilli()
+			switch {
+			case c.UntilMs > c.RecordedAtMs || c.SinceMs > c.UntilMs:
+				w.Errorf("%s: a row from the future, or backwards: %v", connector, c)
+			case c.Status == schemas.CoverageComplete:
+				if within && c.UntilMs > from.UnixMilli() {
+					w.Errorf("%s says at %s that it is complete up to %s, though everybody was away from %s to %s", connector, time.UnixMilli(c.RecordedAtMs), time.UnixMilli(c.UntilMs), from, until)
+				}
+				complete = max(complete, c.UntilMs)
+			case within && c.SinceMs != complete:
+				w.Errorf("%s: a gap from %s, though it was complete up to %s", connector, time.UnixMilli(c.SinceMs), time.UnixMilli(complete))
+			case within && c.Reason != schemas.GapOutage:
+				w.Errorf("%s: the outage is called %s", connector, c.Reason)
+			}
+		}
+		if complete < until.UnixMilli() {
+			w.Errorf("%s is complete only up to %s, though everything came after %s", connector, time.UnixMilli(complete), until)
 		}
 	}
 }
