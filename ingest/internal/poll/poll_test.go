@@ -531,3 +531,40 @@ func TestReReadsReachTheTopics(t *testing.T) {
 		t.Error("a deleted message is still known")
 	}
 }
+
+// A message that another source has seen edited stays edited when a source whose platform tells no times of edits reads it.
+func TestAnEditIsNotForgotten(t *testing.T) {
+	b := newBench(t)
+	k := b.start()
+	edited := b.source.now.Add(-time.Minute)
+	var library recheck.Library
+	for _, known := range []*schemas.Message{
+		{Platform: "web", MessageID: "1", AuthorID: "u", CreatedAt: b.source.now.Add(-time.Hour)},
+		{Platform: "web", MessageID: "1", AuthorID: "u", CreatedAt: b.source.now.Add(-time.Hour), EditedAt: &edited},
+	} {
+		book, err := recheck.Open(recheck.Config{Keep: 90 * 24 * time.Hour, Limit: 100, Now: b.source.clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		book.Add(known)
+		library.Add(book)
+	}
+	b.source.pages = 1
+	b.feed = &poll.Feed{Source: b.source, Institutions: []*institutions.Institution{b.dirs.Institution("kota")}, Account: "kota", Platform: "web", Known: library.Message}
+	if err := b.poll(t.Context(), k.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err := topic.Read(t.Context(), kafka.Conn{Brokers: []string{k.Addr()}}, schemas.TopicRaw, topic.Options{FromStart: true}, func(r kafka.Record) error {
+		var m event.Message
+		n++
+		err := event.Decode(r.Headers[0].Value, r.Value, &m)
+		if m.EditedAtMs == nil || *m.EditedAtMs != edited.UnixMilli() {
+			t.Errorf("message %s was edited at %v, want %d", m.MessageId, m.EditedAtMs, edited.UnixMilli())
+		}
+		return err
+	})
+	if err != nil || n != 1 {
+		t.Errorf("%d messages, %v", n, err)
+	}
+}

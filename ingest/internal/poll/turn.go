@@ -245,7 +245,7 @@ func (t *turn) records(page source.Page) ([]kafka.Record, tally.Counts, error) {
 			continue
 		}
 		m := item.Message
-		t.keepCreated(m)
+		t.keep(m)
 		place := identity.Place{Institutions: t.feed.Institutions, ParentAuthorID: m.ParentAuthorID, RootID: m.RootID, Connector: t.pos.Connector, Now: now}
 		if t.feed.Wide {
 			place.Institutions = t.cfg.Converter.Concerned(m, item.RootAuthorID)
@@ -283,14 +283,19 @@ func (t *turn) records(page source.Page) ([]kafka.Record, tally.Counts, error) {
 	return records, counts, failed
 }
 
-// keepCreated keeps the time of creation that a message had when it was first read: it is part of the message's identity downstream, and two ways to a platform may
-// believe its author's clock to a different degree.
-func (t *turn) keepCreated(m *schemas.Message) {
+// keep keeps what is known of a message and this reading may not tell. Its time of creation is part of its identity downstream, and two ways to a platform may believe the
+// author's clock to a different degree; that it was edited is told by one way and not by another.
+func (t *turn) keep(m *schemas.Message) {
 	if t.feed.Known == nil {
 		return
 	}
-	if k, known := t.feed.Known(m.MessageID); known {
-		m.CreatedAt = k.Message.CreatedAt
+	k, known := t.feed.Known(m.MessageID)
+	if !known {
+		return
+	}
+	m.CreatedAt = k.Message.CreatedAt
+	if m.EditedAt == nil {
+		m.EditedAt = k.Message.EditedAt
 	}
 }
 

@@ -19,16 +19,21 @@ func (l *Library) Add(b *Book) {
 	l.books = append(l.books, b)
 }
 
-// Message finds a known message in any book.
-func (l *Library) Message(id string) (source.Known, bool) {
+// Message finds a known message in any book: its latest version.
+func (l *Library) Message(id string) (latest source.Known, found bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for _, b := range l.books {
-		if k, ok := b.Message(id); ok {
-			return k, true
+		k, ok := b.Message(id)
+		if !ok {
+			continue
 		}
+		if at := k.Message.EditedAt; !found || at != nil && (latest.Message.EditedAt == nil || at.After(*latest.Message.EditedAt)) {
+			latest = k
+		}
+		found = true
 	}
-	return source.Known{}, false
+	return latest, found
 }
 
 // Author tells whether a message of the author is in any book.
