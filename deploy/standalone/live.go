@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,7 +40,7 @@ const (
 // live shows the live path: the platforms' simulator, ingest polling and following it, and what arrives.
 func (c demoCommand) live(ctx context.Context, log *slog.Logger, how show) error {
 	fmt.Println("opening seven simulated platforms over one conversation with a fictitious institution; three calls in a hundred fail")
-	f, err := field.Open(field.Options{Seed: sample.DefaultSeed, Backlog: liveBacklog, Faults: field.Faults{Broken: 0.02, Cut: 0.01}})
+	f, err := field.Open(field.Options{Seed: sample.DefaultSeed, Backlog: liveBacklog, Push: true, Faults: field.Faults{Broken: 0.02, Cut: 0.01}})
 	if err != nil {
 		return err
 	}
@@ -57,6 +58,10 @@ func (c demoCommand) live(ctx context.Context, log *slog.Logger, how show) error
 	}
 	cfg := c.config(dir, list)
 	cfg.Sources = f.Sources()
+	if cfg.Webhook.Listen, err = freeAddress(); err != nil {
+		return err
+	}
+	f.Deliver("http://" + cfg.Webhook.Listen)
 	if c.LogLevel == defaultLogLevel { // what goes wrong on purpose is told in the summary
 		cfg.Log.Level = "error"
 	}
@@ -73,6 +78,15 @@ func (c demoCommand) live(ctx context.Context, log *slog.Logger, how show) error
 		}
 		return c.Exit, printSummary(ctx, os.Stdout, s)
 	})
+}
+
+// freeAddress is one of this machine where nobody listens.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("looking for a free address: %w", err)
+	}
+	return l.Addr().String(), l.Close()
 }
 
 // play lets things happen and tells each.
@@ -209,16 +223,16 @@ func awaitArrival(ctx context.Context, conn driver.Conn, f *field.Field) error {
 
 func printArrivals(f *field.Field, all map[string]*arrival) {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "platform\tposts on it\tarrived\tedits\tdeletions")
+	fmt.Fprintln(t, "platform\tread by\tposts on it\tarrived\tedits\tdeletions")
 	told := func(done, of int) string {
 		if of == 0 {
 			return "by re-reads"
 		}
 		return fmt.Sprintf("%d of %d", done, of)
 	}
-	for _, s := range f.Sources() {
-		a := all[s.Platform]
-		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\n", s.Platform, a.posts, a.arrived, told(a.edited, a.edits), told(a.deleted, a.deletes))
+	for _, p := range f.Platforms() {
+		a := all[p.Name]
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\n", p.Name, p.Way, a.posts, a.arrived, told(a.edited, a.edits), told(a.deleted, a.deletes))
 	}
 	t.Flush() //nolint:errcheck // A terminal that has gone away is noticed elsewhere.
 	fmt.Println("A re-read comes an hour, a day and a week after a post was written; what is missing twice, five minutes apart, is deleted.")

@@ -71,6 +71,7 @@ type Field struct {
 // platform is one platform's servers.
 type platform struct {
 	name, account string
+	way           string                 // how it is read
 	id            func(id string) string // the message id that its sources give a post
 	sources       []ingest.Source
 	limited       func(w http.ResponseWriter, reset time.Time)
@@ -110,6 +111,19 @@ type Post struct {
 // polled is the schedule of the field's sources.
 const polled = "@every 2s"
 
+// Platform is one of the field's platforms, and how its posts come.
+type Platform struct{ Name, Way string }
+
+// Ways of a Platform.
+const (
+	byPolling  = "polled"
+	bySocket   = "WebSocket"
+	byEvents   = "server-sent events"
+	byStream   = "filtered stream"
+	byNetwork  = "Jetstream, polled"
+	byWebhooks = "webhooks, polled"
+)
+
 // Open starts the servers with the backlog on them.
 func Open(o Options) (*Field, error) {
 	w := conversation.NewWorld()
@@ -141,6 +155,7 @@ func (f *Field) openX(o Options) error {
 	p.id, p.tellsEdits = xtest.ID, true // an edit is a new version in the feeds
 	settings := config.Group{"usd_per_day": "50", "usd_per_month": "500"}
 	if o.Push {
+		p.way = byStream
 		settings["stream"], p.pushes, p.mirror, p.breaks = true, everything, x.Mirror, x.BreakStreams
 	}
 	p.source(f.world.Official, xtest.Token, settings)
@@ -151,6 +166,9 @@ func (f *Field) openMastodon(o Options) error {
 	m := mastodontest.Over(f.world)
 	m.Sockets = !o.Push
 	p := f.open(o, schemas.PlatformMastodon, mastodontest.Limited, http.HandlerFunc(m.Serve))
+	if p.way = bySocket; o.Push {
+		p.way = byEvents
+	}
 	p.id = func(id string) string { return strings.TrimPrefix(p.servers[0].URL, "http://") + "/" + id }
 	p.tellsEdits, p.tellsDeletes, p.pushes, p.mirror, p.breaks = true, true, everything, m.Mirror, m.BreakStreams
 	p.heard = func() bool { return m.Streams() > 0 }
@@ -168,7 +186,7 @@ func (f *Field) openBluesky(o Options) error {
 	}
 	stream := jetstreamtest.New()
 	p.serve(stream)
-	p.tellsEdits, p.tellsDeletes, p.pushes = true, true, everything
+	p.way, p.tellsEdits, p.tellsDeletes, p.pushes = byNetwork, true, true, everything
 	p.mirror, p.breaks = func() { stream.Mirror(view, time.Now()) }, stream.Break
 	p.sources = append(p.sources, ingest.Source{
 		Platform: jetstream.Name, BaseURL: p.servers[1].URL, AllowPrivate: true, Schedule: polled, Settings: config.Group{"appview": p.servers[0].URL},
@@ -208,7 +226,7 @@ func (f *Field) openMeta(name string) func(Options) error {
 		settings := config.Group{}
 		if o.Push {
 			facebook := name == schemas.PlatformFacebook
-			p.tellsEdits, p.tellsDeletes, p.delivery = facebook, facebook, m.Delivery
+			p.way, p.tellsEdits, p.tellsDeletes, p.delivery = byWebhooks, facebook, facebook, m.Delivery
 			p.pushes = func(post conversation.Post) bool { return facebook || post.Author != f.world.Official }
 			for key, secret := range map[string]string{"app_secret": metatest.AppSecret, "verify_token": metatest.Verify} {
 				path := filepath.Join(f.secrets, name+"-"+key)
@@ -228,7 +246,7 @@ func everything(conversation.Post) bool { return true }
 // open adds a platform with its first server.
 func (f *Field) open(o Options, name string, limited func(http.ResponseWriter, time.Time), inner http.Handler) *platform {
 	p := &platform{
-		name: name, account: f.world.Official, limited: limited, faults: o.Faults, random: rand.New(rand.NewPCG(o.Seed, uint64(2+len(name)))), id: func(id string) string { return id },
+		name: name, way: byPolling, account: f.world.Official, limited: limited, faults: o.Faults, random: rand.New(rand.NewPCG(o.Seed, uint64(2+len(name)))), id: func(id string) string { return id },
 		pushes: func(conversation.Post) bool { return false }, mirror: func() {}, breaks: func() {},
 	}
 	p.serve(inner)
@@ -304,6 +322,15 @@ func (f *Field) Sources() []ingest.Source {
 	var all []ingest.Source
 	for _, p := range f.platforms {
 		all = append(all, p.sources...)
+	}
+	return all
+}
+
+// Platforms are the field's platforms.
+func (f *Field) Platforms() []Platform {
+	var all []Platform
+	for _, p := range f.platforms {
+		all = append(all, Platform{p.name, p.way})
 	}
 	return all
 }
