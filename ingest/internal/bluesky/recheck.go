@@ -54,11 +54,12 @@ func (a *API) Recheck(ctx context.Context, account source.Account, known []sourc
 func (a *API) present(ctx context.Context, account source.Account, k source.Known, v *rawView, isKnown func(string) (source.Known, bool)) (source.Finding, error) {
 	now := a.now().UTC()
 	f := source.Finding{State: source.Present}
-	if moved(k.Message.Likes, v.Likes) || moved(k.Message.Replies, v.Replies) || moved(k.Message.Shares, v.Reposts) {
-		item := a.item(v, account, now)
-		if item.Message != nil {
-			item.Message.EditedAt = k.Message.EditedAt
-		}
+	item := a.item(v, account, now)
+	switch {
+	case item.Message == nil:
+		return source.Finding{State: source.Unknown}, nil
+	case k.Moved(item.Message):
+		item.Message.EditedAt = k.Message.EditedAt
 		f.Item = &item
 	}
 	if v.Replies == nil || *v.Replies <= k.RepliesRead || !a.Official(v.Author.DID) {
@@ -96,6 +97,3 @@ func (a *API) absent(ctx context.Context, k source.Known, authors map[string]sou
 	authors[did] = f
 	return f, nil
 }
-
-// moved tells that a count is another than it was; one that a notification did not tell is new.
-func moved(was, is *int64) bool { return is != nil && (was == nil || *was != *is) }

@@ -60,7 +60,7 @@ func (p *poll) reread(ctx context.Context, k source.Known) (source.Finding, erro
 			return source.Finding{}, err
 		}
 	}
-	if edited || moved(k.Message.Likes, st.Favourites) || moved(k.Message.Replies, st.Replies) || moved(k.Message.Shares, st.Reblogs) {
+	if k.Moved(&schemas.Message{EditedAt: st.EditedAt, Likes: count(st.Favourites), Replies: count(st.Replies), Shares: count(st.Reblogs)}) {
 		if err := p.take(ctx, &page, &st); err != nil {
 			return source.Finding{}, err
 		}
@@ -116,10 +116,4 @@ func (p *poll) below(ctx context.Context, id string) ([]source.Item, error) {
 		}
 	}
 	return page.Items, nil
-}
-
-// moved tells that a count is another than it was.
-func moved(was, is *int64) bool {
-	is = count(is)
-	return was != nil && is != nil && *was != *is
 }
