@@ -227,6 +227,7 @@ func TestImportFindsTheFormat(t *testing.T) {
 	}
 }
 
+// F11, ingest's part, F12 and F13.
 func TestImportBadLinesCostNothingElse(t *testing.T) {
 	conn := start(t)
 	var text strings.Builder

@@ -85,6 +85,7 @@ func (w *world) messages(from, to int) {
 	w.produce(records...)
 }
 
+// F2, of the sink.
 func TestKilledAtEveryPointNothingIsLost(t *testing.T) {
 	for _, point := range []string{"sink.before_insert:2", "sink.after_insert:2", "producer.after_ack:1", "consumer.before_commit:2", "consumer.after_commit:2"} {
 		t.Run(point, func(t *testing.T) {
@@ -104,6 +105,7 @@ func TestKilledAtEveryPointNothingIsLost(t *testing.T) {
 	}
 }
 
+// F1, of the sink.
 func TestKilledAtRandomNothingIsLost(t *testing.T) {
 	for n := range 3 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -141,6 +143,7 @@ func (w *world) settled(messages, poison int) {
 	}
 }
 
+// F3, of the sink.
 func TestTermDrains(t *testing.T) {
 	w := newWorld(t)
 	w.messages(0, 500)

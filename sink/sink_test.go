@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
@@ -247,6 +248,7 @@ func TestFromTopicsToViews(t *testing.T) {
 	}
 }
 
+// F11, the sink's part.
 func TestPoisonIsDeadLetteredAndTheRestStored(t *testing.T) {
 	w := newWorld(t)
 	refused, invalid := storetest.Enriched(7), storetest.Enriched(8)
@@ -315,6 +317,39 @@ func TestPoisonIsDeadLetteredAndTheRestStored(t *testing.T) {
 	again := w.letters()[string(schemas.DeadInvalidField)]
 	if len(again) != 2 || max(again[0].GetAttempt(), again[1].GetAttempt()) != 2 {
 		t.Errorf("letters after the second attempt: %v", again)
+	}
+}
+
+// F17: records of an older release, which lack the later fields, of this one, and of a newer one, which hold fields that this does not know, come together: all are
+// stored, and what a newer one adds is no reason to refuse it.
+func TestOldAndNewRecordsComeTogether(t *testing.T) {
+	w := newWorld(t)
+	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 7)
+	var records []kafka.Record
+	const messages = 300
+	for n := range messages {
+		e := storetest.Enriched(n)
+		switch n % 3 {
+		case 0:
+			e.Message.LinkHashes, e.Message.ObservedAtMs, e.Message.Connector, e.Message.TextHash = nil, nil, "", 0
+			e.Enrichment.BotP, e.Enrichment.IsAuto, e.Enrichment.ModelSeq = nil, false, 0
+		case 1:
+			e.Message.ProtoReflect().SetUnknown(unknown)
+			e.Enrichment.ProtoReflect().SetUnknown(unknown)
+			e.ProtoReflect().SetUnknown(unknown)
+		}
+		records = append(records, record(t, e))
+	}
+	w.produce(records...)
+	w.drain()
+	if got := w.count("SELECT uniqExact(message_id) FROM messages"); got != messages {
+		t.Errorf("%d messages, want %d", got, messages)
+	}
+	if got := w.count("SELECT count() FROM message_texts WHERE text != ''"); got != messages {
+		t.Errorf("%d texts, want %d", got, messages)
+	}
+	if stored, dead := w.balance(); stored != messages || dead != 0 {
+		t.Errorf("%v stored, %v dead-lettered", stored, dead)
 	}
 }
 

@@ -65,7 +65,7 @@ func records() map[string]wire {
 	}
 }
 
-// TestGolden holds the wire form: bytes that were written once are read for ever, and equal records give equal bytes.
+// TestGolden holds the wire form: bytes that were written once are read for ever, and equal records give equal bytes. F17.
 func TestGolden(t *testing.T) {
 	for name, rec := range records() {
 		t.Run(name, func(t *testing.T) {

@@ -104,6 +104,7 @@ func (l *log) Produce(_ context.Context, records ...kafka.Record) error {
 	return nil
 }
 
+// Also F22: what the classifier had no answer for, of model 0, is labelled as soon as it has one.
 func TestBackfill(t *testing.T) {
 	conn := migrated(t)
 	var old []*event.Message
@@ -113,10 +114,13 @@ func TestBackfill(t *testing.T) {
 	bare := &event.Message{Institution: "kota-contoh", Platform: schemas.PlatformMastodon, MessageId: "bare", MessageKey: []byte("bare456789012345"), Kind: schemas.KindPost, Direction: schemas.Outbound,
 		AuthorKey: "akun", CreatedAtMs: base.UnixMilli(), IngestedAtMs: time.Now().UnixMilli(), Text: "hanya teks"}
 	old = append(old, bare)
+	unanswered := full(25)
+	old = append(old, unanswered)
 	deleted, hidden, textless, neighbour, newer := full(20), full(21), full(22), full(23), full(24)
 	textless.Text = ""
 	neighbour.Institution = "dinas-lain"
-	store(t, conn, 16, append([]*event.Message{deleted, hidden, textless, neighbour}, old...)...)
+	store(t, conn, 16, append([]*event.Message{deleted, hidden, textless, neighbour}, old[:len(old)-1]...)...)
+	store(t, conn, 0, unanswered)
 	store(t, conn, 17, newer)
 	if err := conn.Exec(t.Context(), `INSERT INTO tombstones (institution, platform, message_key, deleted_at) VALUES ('kota-contoh', 'x', {key:String}, now())`, clickhouse.Named("key", string(deleted.MessageKey))); err != nil {
 		t.Fatal(err)
@@ -142,8 +146,8 @@ func TestBackfill(t *testing.T) {
 		t.Fatalf("first run: %+v, %v; want 2 of %d, 2 without a text that may be read", done, err, len(old))
 	}
 	l.refuseAt = 0
-	if done, err = run(); err != nil || done.Enriched != 4 {
-		t.Fatalf("second run: %+v, %v; want the other 4", done, err)
+	if done, err = run(); err != nil || done.Enriched != 5 {
+		t.Fatalf("second run: %+v, %v; want the other 5", done, err)
 	}
 
 	want := map[string]*event.Message{}

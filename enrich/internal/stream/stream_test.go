@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
@@ -114,6 +115,7 @@ func mixed(t testing.TB) []kafka.Record {
 	return batch
 }
 
+// F11, enrich's part, and F22: a panic costs one label.
 func TestEveryRecordIsEnrichedOrDeadLettered(t *testing.T) {
 	l := &log{}
 	s, registry, _ := stage(t, l, patience)
@@ -177,6 +179,25 @@ func counts(t testing.TB, registry *prometheus.Registry, want map[string]float64
 	}
 }
 
+// F17: what a newer ingest says beyond this release's fields goes through to whoever knows it.
+func TestFieldsOfANewerReleasePass(t *testing.T) {
+	l := &log{}
+	s, _, _ := stage(t, l, patience)
+	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 7)
+	m := message("a", "halo")
+	m.ProtoReflect().SetUnknown(unknown)
+	if err := s.Handle(t.Context(), []kafka.Record{raw(t, m), raw(t, message("b", "halo"))}); err != nil {
+		t.Fatal(err)
+	}
+	e := &event.Enriched{}
+	if err := event.Decode(event.SchemaValue(), l.records[0].Value, e); err != nil || len(l.records) != 2 {
+		t.Fatal(len(l.records), err)
+	}
+	if got := e.Message.ProtoReflect().GetUnknown(); !bytes.Equal(got, unknown) || e.Enrichment.GetSentiment() != schemas.Neutral {
+		t.Errorf("fields %x, labelled %v", got, e.Enrichment)
+	}
+}
+
 func TestReplayWritesTheSameBytes(t *testing.T) {
 	a, b := &log{}, &log{}
 	for _, l := range []*log{a, b} {
@@ -190,6 +211,7 @@ func TestReplayWritesTheSameBytes(t *testing.T) {
 	}
 }
 
+// F22: hanging costs the labels of the messages that hang, and bounded time.
 func TestHangIsBounded(t *testing.T) {
 	l := &log{}
 	s, registry, release := stage(t, l, 20*time.Millisecond)
@@ -204,6 +226,7 @@ func TestHangIsBounded(t *testing.T) {
 	counts(t, registry, map[string]float64{"consumed": 5, "enriched": 5, "dead_lettered": 0, "unknown": 4})
 }
 
+// F22: a classifier that hangs on everything stops the stage, before anything is committed.
 func TestHangingForGoodStops(t *testing.T) {
 	s, registry, release := stage(t, &log{}, 5*time.Millisecond)
 	defer release()
@@ -242,6 +265,7 @@ func TestAttemptIsCounted(t *testing.T) {
 	}
 }
 
+// F12, enrich's part.
 func TestLargestRecordsFit(t *testing.T) {
 	l := &log{}
 	s, _, _ := stage(t, l, patience)

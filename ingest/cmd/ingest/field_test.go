@@ -261,7 +261,7 @@ func (w fieldWorld) only() {
 }
 
 // One conversation through every platform's interface, polled, and on Mastodon pushed, with a tenth of the calls going wrong, posts edited and deleted, all platforms away for
-// a while, and ingest killed at every crash point of polling: every post arrives, none that there is not, the platforms say the same, and coverage is true to the outage.
+// a while, and ingest killed at every crash point of polling: every post arrives, none that there is not, the platforms say the same, and coverage is true to the outage. F2 and F15.
 func TestKilledBeforeTheFieldLosesNothing(t *testing.T) {
 	t.Parallel()
 	w := newField(t, field.Options{Seed: 1, Backlog: 12, Faults: fieldFaults}, "", func(*ingest.Source) bool { return true })
@@ -283,7 +283,7 @@ func TestKilledBeforeTheFieldLosesNothing(t *testing.T) {
 
 // One conversation that every platform pushes which can (a WebSocket's other way, server-sent events; X's filtered stream; Jetstream; Meta's webhooks, some of them twice and out
 // of order), with a tenth of the calls going wrong, streams that break, and ingest killed at every crash point of webhooks and streams. What is pushed arrives without a poll,
-// and the rest with the next one.
+// and the rest with the next one. F2 and F14.
 func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
 	t.Parallel()
 	listen := freeAddress(t)

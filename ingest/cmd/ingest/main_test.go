@@ -239,6 +239,7 @@ func (w world) child(point string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// F2, of an import.
 func TestImportKilledAnywhereEndsAlike(t *testing.T) {
 	whole := newWorld(t)
 	whole.must("keys", "init", "--out", whole.path("identity.keys"))

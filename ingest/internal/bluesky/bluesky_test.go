@@ -53,6 +53,7 @@ func quick(t testing.TB, env source.Environment) *Source {
 	return s
 }
 
+// F14 and F15, row by row.
 func TestContract(t *testing.T) {
 	var mu sync.Mutex
 	servers := map[string]*blueskytest.Server{}

@@ -190,7 +190,7 @@ func TestBackfill(t *testing.T) {
 	}
 }
 
-// The rows of the contract that a list without answers can show.
+// The rows of the contract that a list without answers can show. F15, of a feed.
 func TestFaults(t *testing.T) {
 	f := func(name, gap string, fault http.HandlerFunc) {
 		t.Helper()

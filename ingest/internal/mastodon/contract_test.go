@@ -15,6 +15,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 )
 
+// F14 and F15, row by row.
 func TestContract(t *testing.T) {
 	directory, err := institutions.Parse("institutions.yaml", []byte(`
 institutions:

@@ -406,6 +406,7 @@ func (b *bench) eventually(what string, is func() bool) {
 	b.Fatal(what)
 }
 
+// F15, with redirects in a loop and to another host.
 func TestFaultsOfTheServer(t *testing.T) {
 	html := func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -75,10 +75,13 @@ func contract(s surface) sourcetest.Contract {
 	}
 }
 
+// F14 and F15, row by row.
 func TestContractOfFacebook(t *testing.T) { contract(facebook()).Run(t) }
 
+// F14 and F15, row by row.
 func TestContractOfThreads(t *testing.T) { contract(threads()).Run(t) }
 
+// F14 and F15, row by row.
 func TestContractOfInstagram(t *testing.T) { contract(instagram()).Run(t) }
 
 // bench is a source before a server over a world.

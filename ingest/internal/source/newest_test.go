@@ -17,7 +17,7 @@ import (
 var errCall = errors.New("no answer")
 
 // Whatever the sizes of pages, the caps, the failed calls, the expired tokens and the restarts: in the end every entry was taken, and none twice that a restart
-// did not repeat.
+// did not repeat. F14.
 func TestNewestMissesNothing(t *testing.T) {
 	begin := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(t *rapid.T) {

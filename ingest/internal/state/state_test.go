@@ -1,13 +1,50 @@
 package state_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/state"
 )
+
+// F10: on a disk that takes no more the position stays as it was, whole, the error says which file it is about, and once there is room it goes on.
+func TestAFullDiskLeavesThePositionAsItWas(t *testing.T) {
+	dir := t.TempDir()
+	f := state.File{Path: filepath.Join(dir, "a.json"), Kind: "position", Version: 1}
+	if err := f.Save(position{1}); err != nil {
+		t.Fatal(err)
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	full := before
+	full.Cur = 10 // bytes: the write breaks off in the middle
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
+		t.Fatal(err)
+	}
+	err := f.Save(position{2})
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, syscall.EFBIG) || !strings.Contains(err.Error(), f.Path) {
+		t.Errorf("writing to a full disk: %v", err)
+	}
+	var p position
+	if found, err := f.Load(&p); !found || err != nil || p.N != 1 {
+		t.Errorf("loaded %+v %v %v, want the position before", p, found, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	if err := f.Save(position{3}); err != nil {
+		t.Error(err)
+	}
+}
 
 type position struct {
 	N int `json:"n"`

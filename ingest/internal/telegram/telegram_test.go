@@ -51,6 +51,7 @@ func quick(t testing.TB, base string, now func() time.Time) *Source {
 	return s
 }
 
+// F14 and F15, row by row.
 func TestContract(t *testing.T) {
 	const noReread = "a bot cannot read a message again"
 	sourcetest.Contract{

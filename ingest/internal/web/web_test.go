@@ -1,6 +1,8 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -142,5 +144,62 @@ func TestWord(t *testing.T) {
 		if got := Word(text); got != want {
 			t.Errorf("Word(%q) = %q", text, got)
 		}
+	}
+}
+
+// F15, slow-loris: an answer that never ends, a byte at a time, is given up.
+func TestAnAnswerThatTricklesIsGivenUp(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		for r.Context().Err() == nil {
+			if _, err := w.Write([]byte(" ")); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+	}))
+	defer server.Close()
+	client, err := NewClient(server.URL, "", NewBudget(300, time.Minute, time.Now, nil), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if client.http.Timeout != callTimeout {
+		t.Errorf("a call may take %v", client.http.Timeout)
+	}
+	client.http.Timeout, client.FirstWait = 50*time.Millisecond, time.Millisecond
+	var call *Error
+	if err := client.Get(t.Context(), "/", nil, new(any)); !errors.As(err, &call) || call.Kind != Truncated {
+		t.Errorf("error %v", err)
+	}
+}
+
+// F15, a compression bomb: a body is bounded as it is unpacked.
+func TestABombIsBounded(t *testing.T) {
+	var bomb bytes.Buffer
+	zipped := gzip.NewWriter(&bomb)
+	for range 8 * MaxBody >> 10 {
+		if _, err := zipped.Write(bytes.Repeat([]byte(" "), 1<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := zipped.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(bomb.Bytes())
+	}))
+	defer server.Close()
+	client, err := NewClient(server.URL, "", NewBudget(300, time.Minute, time.Now, nil), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var call *Error
+	if err := client.Get(t.Context(), "/", nil, new(any)); !errors.As(err, &call) || call.Kind != TooLarge {
+		t.Errorf("error %v of %d bytes", err, bomb.Len())
 	}
 }

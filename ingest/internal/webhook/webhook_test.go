@@ -236,6 +236,7 @@ func TestAFileThatIsBroken(t *testing.T) {
 	}
 }
 
+// F10, of what platforms deliver.
 func TestADiskThatIsFullIsTold(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "file")
 	b := newBench(t, dir)

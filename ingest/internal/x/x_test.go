@@ -86,6 +86,7 @@ func contract() sourcetest.Contract {
 	}
 }
 
+// F14 and F15, row by row.
 func TestContract(t *testing.T) { contract().Run(t) }
 
 // The same world through another spelling or another list arrives as the same messages.

@@ -55,6 +55,7 @@ func quick(t testing.TB, env source.Environment) *Source {
 	return s
 }
 
+// F14 and F15, row by row.
 func TestContract(t *testing.T) {
 	sourcetest.Contract{
 		Server: func(w *conversation.World) http.Handler { return &youtubetest.Server{World: w, Inlined: 0} },

@@ -12,7 +12,7 @@ import (
 )
 
 // Every broker of a cluster is killed in its turn, leaders and coordinators with it, while records are written and read: what was acknowledged is read, and the
-// producer and the consumer go on by themselves.
+// producer and the consumer go on by themselves. F7.
 func TestEveryBrokerOfAClusterDies(t *testing.T) {
 	t.Parallel()
 	c := kafkatest.StartCluster(t)

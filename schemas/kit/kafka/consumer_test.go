@@ -313,7 +313,7 @@ func TestTwoConsumersShareWithoutLoss(t *testing.T) {
 	t.Logf("%d of %d records were handled more than once", repeats, total.Load())
 }
 
-// A member that the group has given up finishes its batch: its commit must fail, or the new owner's position would be lost.
+// A member that the group has given up finishes its batch: its commit must fail, or the new owner's position would be lost. F19.
 func TestLateCommitFails(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)
@@ -384,6 +384,7 @@ func TestGenerationEndAsksTheHandlerToStop(t *testing.T) {
 	}
 }
 
+// F9.
 func TestOffsetThatRetentionAte(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)
@@ -423,8 +424,7 @@ func TestOffsetThatRetentionAte(t *testing.T) {
 	}
 }
 
-// The group may start behind deleted records without a word: those were never its own.
-// Positions that an operator rolls back, or deletes with the group, are where reading begins anew: repeats, and nothing skipped.
+// Positions that an operator rolls back, or deletes with the group, are where reading begins anew: repeats, and nothing skipped. F8.
 func TestPositionsThatAnOperatorMoves(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)
@@ -466,6 +466,7 @@ func TestPositionsThatAnOperatorMoves(t *testing.T) {
 	}
 }
 
+// The group may start behind deleted records without a word: those were never its own.
 func TestFirstOffsetNeedNotBeZero(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)
@@ -484,7 +485,7 @@ func TestFirstOffsetNeedNotBeZero(t *testing.T) {
 }
 
 // From its first generation on the group has a position, even in partitions where it has handled nothing:
-// otherwise what retention eats before the first batch would vanish without a word.
+// otherwise what retention eats before the first batch would vanish without a word. F9.
 func TestGapBeforeTheFirstBatch(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)
@@ -572,7 +573,7 @@ func TestTopicDeletedMeanwhile(t *testing.T) {
 	}
 }
 
-// While the handler is at work, memory is bounded by the policy, not by the lag.
+// While the handler is at work, memory is bounded by the policy, not by the lag. F5, of the consumer.
 func TestBackPressure(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)
@@ -707,6 +708,7 @@ func TestKillBeforeCommit(t *testing.T) {
 	}
 }
 
+// F7, in good order.
 func TestBrokerRestart(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Start(t)

@@ -17,6 +17,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest"
 )
 
+// F12.
 func TestOversizeRecord(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)
@@ -43,7 +44,7 @@ func TestOversizeRecord(t *testing.T) {
 	}
 }
 
-// The topic's own limit is lower than the producer's: the broker refuses, and Produce must not try for ever.
+// The topic's own limit is lower than the producer's: the broker refuses, and Produce must not try for ever. F12.
 func TestTopicWithALowerLimit(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)

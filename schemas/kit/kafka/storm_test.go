@@ -13,7 +13,7 @@ import (
 )
 
 // Four consumers join and leave at random while records arrive: every record is handled at least once, and no committed
-// offset ever covers a record that nobody has handled.
+// offset ever covers a record that nobody has handled. F16.
 func TestRebalanceStorm(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Shared(t)

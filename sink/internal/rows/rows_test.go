@@ -236,6 +236,7 @@ func TestTablesComeInTheirOrderAndAlike(t *testing.T) {
 	}
 }
 
+// F13 is among them.
 func TestCheckEnrichedRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name   string

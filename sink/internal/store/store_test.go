@@ -119,6 +119,7 @@ func hang(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
+// F6, code by code.
 func TestInsertsAreRepeatedUntilTheyAreIn(t *testing.T) {
 	addr := storetest.Shared(t)
 	database := storetest.Database(t, addr)
@@ -287,6 +288,7 @@ func TestRepeatsInAnyBatchesChangeNoView(t *testing.T) {
 	}
 }
 
+// F4.
 func TestKillingTheEngineLosesNothing(t *testing.T) {
 	e := clickhousetest.Start(t, t.TempDir())
 	database := storetest.Database(t, e.Addr())
