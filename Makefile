@@ -49,10 +49,11 @@ test: engine kafka-jars playwright ## pass every test of every module, on the em
 	@$(MAKE) --no-print-directory test-kafka
 
 .PHONY: test-kafka
-test-kafka: kafka-jars ## run what speaks to Kafka on Apache Kafka (Java 17, KRaft, loopback)
+test-kafka: engine kafka-jars ## run what speaks to Kafka on Apache Kafka (Java 17, KRaft, loopback)
 	@echo "== testing on Apache Kafka"
 	@cd schemas && DWIARAH_KAFKA_JARS=$(BUILD)/kafka go test -count=1 -timeout 20m ./kit/kafka/...
 	@cd sink && DWIARAH_KAFKA_JARS=$(BUILD)/kafka go test -count=1 -timeout 20m -run 'TestDeadLettersAre|TestVerify' ./cmd/sink
+	@cd deploy/standalone && DWIARAH_KAFKA_JARS=$(BUILD)/kafka go test -count=1 -timeout 20m -run TestShortScheduleOnKafka ./internal/chaos
 
 .PHONY: kafka-jars
 kafka-jars: $(BUILD)/kafka/.complete

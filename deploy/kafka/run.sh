@@ -4,7 +4,8 @@
 #   run.sh jars DIR                              fetches Kafka and what it needs into DIR, by Maven
 #   run.sh broker DIR DATA PORT CONTROLLER_PORT [NODE VOTERS]
 #                                                runs a broker from the jars in DIR; its state stays in DATA. NODE, a number, and VOTERS, as
-#                                                1@127.0.0.1:9093,2@..., make it one of a cluster of three or more
+#                                                1@127.0.0.1:9093,2@..., make it one of a cluster of three or more. ADVERTISE=HOST:PORT in
+#                                                the environment is what clients are told to use, where something stands between
 #
 # The broker runs in the foreground until it gets a signal; a second run on the same DATA finds its log and offsets again.
 set -eu
@@ -20,7 +21,7 @@ broker)
   [ $# -eq 5 ] || [ $# -eq 7 ] || { echo "usage: run.sh broker DIR DATA PORT CONTROLLER_PORT [NODE VOTERS]" >&2; exit 2; }
   ;;
 *)
-  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
   exit 2
   ;;
 esac
@@ -36,7 +37,7 @@ process.roles=broker,controller
 node.id=$node
 controller.quorum.voters=$voters
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+advertised.listeners=PLAINTEXT://${ADVERTISE:-127.0.0.1:$port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER

@@ -18,11 +18,13 @@ import (
 
 type command struct {
 	Seed    uint64        `help:"Decides load and faults; the same seed plans the same ones again." default:"1"`
-	Faults  string        `help:"all, none, or a list of F1 (kill services), F2 (crash points), F3 (SIGTERM), F4 (kill ClickHouse), F7 (kill the broker), F16 (rebalances), F19 (zombies), F20 (network)." default:"all"`
+	Faults  string        `help:"all, none, or a list of F1 (kill services), F2 (crash points), F3 (SIGTERM), F4 (kill ClickHouse), F5 (ClickHouse away), F6 (ClickHouse refusing and slow), F7 (kill the broker), F10 (full disks), F16 (rebalances), F18 (views dropped), F19 (zombies), F20 (network)." default:"all"`
 	Seconds int           `help:"How long the load and the faults last." default:"60"`
 	Every   time.Duration `help:"Between two faults, on average." default:"2s"`
+	Away    time.Duration `help:"How long ClickHouse is away when it is (F5), on average." default:"8s"`
 	Rate    int           `help:"Lines of archives a second." default:"500"`
 	Dir     string        `help:"Folder for data and logs, kept; by default one that is removed when all held." type:"path"`
+	Kafka   string        `help:"Folder of Apache Kafka's jars (make kafka-jars): run on that in place of the embedded broker." type:"existingdir" placeholder:"DIR"`
 	Flat    bool          `help:"Also demand that memory, descriptors, goroutines and parts do not grow after the first quarter."`
 	Quiet   bool          `help:"Tell the verdict alone."`
 }
@@ -53,7 +55,7 @@ func (c command) run(ctx context.Context) (held bool, err error) {
 		}
 		dir = made
 	}
-	cfg := chaos.Config{Seed: c.Seed, Faults: c.Faults, For: time.Duration(c.Seconds) * time.Second, Every: c.Every, Rate: c.Rate, Dir: dir, Flat: c.Flat}
+	cfg := chaos.Config{Seed: c.Seed, Faults: c.Faults, For: time.Duration(c.Seconds) * time.Second, Every: c.Every, Away: c.Away, Rate: c.Rate, Dir: dir, Kafka: c.Kafka, Flat: c.Flat}
 	if !c.Quiet {
 		cfg.Verbose = func(s string) { fmt.Println(s) }
 	}

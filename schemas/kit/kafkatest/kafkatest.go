@@ -25,6 +25,7 @@ import (
 
 	"github.com/dwiarah/dwiarah/schemas/kit/broker"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest/apache"
 )
 
 // JarsVariable names the folder of Kafka's jars; without it the tests run on the embedded broker.
@@ -165,10 +166,6 @@ func (b *Broker) stop(signal os.Signal) error {
 }
 
 func (b *Broker) startKafka(jars string) (err error) {
-	script, err := runScript()
-	if err != nil {
-		return err
-	}
 	if b.addr == "" {
 		if b.addr, err = freeAddr(); err != nil {
 			return err
@@ -177,18 +174,14 @@ func (b *Broker) startKafka(jars string) (err error) {
 			return err
 		}
 	}
-	_, port, _ := net.SplitHostPort(b.addr)
-	_, control, _ := net.SplitHostPort(b.control)
 	if b.log, err = os.OpenFile(filepath.Join(b.dir, "kafka.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
-	args := []string{"broker", jars, filepath.Join(b.dir, "kafka"), port, control}
-	if b.voters != "" {
-		args = append(args, strconv.Itoa(b.node), b.voters)
+	node := apache.Node{Jars: jars, Dir: filepath.Join(b.dir, "kafka"), Addr: b.addr, Control: b.control, ID: b.node, Voters: b.voters}
+	if b.process, err = node.Command(); err != nil {
+		return err
 	}
-	b.process = exec.Command(script, args...)
 	b.process.Stdout, b.process.Stderr = b.log, b.log
-	endWithParent(b.process)
 	if err := b.process.Start(); err != nil {
 		return err
 	}
@@ -220,25 +213,6 @@ func (b *Broker) await() error {
 			return fmt.Errorf("Kafka does not answer within %v: %w", Patience(), err)
 		case <-time.After(50 * time.Millisecond):
 		}
-	}
-}
-
-// runScript finds deploy/kafka/run.sh above the working directory, which is a test's own package.
-func runScript() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		script := filepath.Join(dir, "deploy", "kafka", "run.sh")
-		if _, err := os.Stat(script); err == nil {
-			return script, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("deploy/kafka/run.sh is not found above the working directory")
-		}
-		dir = parent
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dwiarah/dwiarah/deploy/standalone/internal/fleet"
@@ -29,7 +30,9 @@ type Config struct {
 	For     time.Duration // how long the load and the faults last
 	Every   time.Duration // between two faults, on average; 0 means 2 s
 	Rate    int           // lines of archives a second; 0 means 500
+	Away    time.Duration // how long ClickHouse is away when it is, on average; 0 means 8 s
 	Dir     string        // everything is kept here; left behind for whoever wants to look
+	Kafka   string        // folder of Apache Kafka's jars, to run on that in place of the embedded broker
 	Flat    bool          // what the processes take may not grow after the first quarter
 	Verbose func(string)  // told of every fault; may be nil
 }
@@ -49,6 +52,7 @@ type Verdict struct {
 
 const (
 	stopPatience  = 60 * time.Second
+	startPatience = 4 * time.Minute // a JVM on a busy machine
 	drainPatience = 5 * time.Minute
 	// tick is how often an archive comes.
 	tick                   = 200 * time.Millisecond
@@ -63,9 +67,13 @@ type harness struct {
 	engine                       *engine.Engine
 	broker, ingest, enrich, sink *fleet.Process
 	toKafka, toClickHouse        *link
+	front                        *front
+	away                         bool // ClickHouse is
 	load                         *load
 	conn                         kafka.Conn
 	verdict                      Verdict
+	mending                      sync.WaitGroup // what takes long and must not hold up the load
+	mu                           sync.Mutex     // over verdict.Problems
 }
 
 // Run does a run. The error is of the harness; what the run showed is in the verdict.
@@ -75,6 +83,9 @@ func Run(ctx context.Context, cfg Config) (v Verdict, err error) {
 	}
 	if cfg.Rate == 0 {
 		cfg.Rate = 500
+	}
+	if cfg.Away == 0 {
+		cfg.Away = 8 * time.Second
 	}
 	if cfg.Verbose == nil {
 		cfg.Verbose = func(string) {}
@@ -109,6 +120,8 @@ func Run(ctx context.Context, cfg Config) (v Verdict, err error) {
 }
 
 func (h *harness) problem(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.verdict.Problems = append(h.verdict.Problems, fmt.Sprintf(format, args...))
 }
 
@@ -136,7 +149,10 @@ func (h *harness) start() (err error) {
 	if h.engine, err = engine.Start(h.ctx, engine.Config{DataDir: filepath.Join(r.Dir, "clickhouse"), Supervise: true, Logger: slog.New(slog.NewTextHandler(log, nil))}); err != nil {
 		return err
 	}
-	if h.toClickHouse, err = newLink("ClickHouse", h.engine.Addr()); err != nil {
+	if h.front, err = newFront(h.engine.Addr()); err != nil {
+		return err
+	}
+	if h.toClickHouse, err = newLink("ClickHouse", h.front.addr); err != nil {
 		return err
 	}
 	// The broker tells its clients the proxy's address, and keeps its own over every restart.
@@ -144,6 +160,10 @@ func (h *harness) start() (err error) {
 		return err
 	}
 	if h.toKafka, err = newLink("Kafka", r.Listen); err != nil {
+		return err
+	}
+	r.KafkaJars = h.cfg.Kafka
+	if r.Control, err = freeAddr(); err != nil {
 		return err
 	}
 	r.Kafka, r.ClickHouse = h.toKafka.addr(), "http://"+h.toClickHouse.addr()
@@ -162,14 +182,40 @@ func (h *harness) start() (err error) {
 			return err
 		}
 		if p.name == fleet.Broker {
-			if err := h.await(h.ctx); err != nil {
-				return err
+			ctx, cancel := context.WithTimeout(h.ctx, startPatience)
+			err := kafka.EnsureTopics(ctx, h.conn, fleet.Topics())
+			cancel()
+			if err != nil {
+				return errors.Join(err, errors.New(strings.Join((*p.into).Troubles(), "; ")))
 			}
 		}
 	}
 	h.load = newLoad(rand.New(rand.NewPCG(h.cfg.Seed, 2)), r.Inbox())
-	return nil
+	return h.warmUp()
 }
+
+// warmUp returns when a first archive has gone all the way: faults are to meet a pipeline at work, not one that still makes its tables.
+func (h *harness) warmUp() error {
+	if err := h.load.write(h.perTick()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, startPatience)
+	defer cancel()
+	for {
+		s, err := h.lag(ctx)
+		if err == nil && s.enriched > 0 && s.waiting == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a first archive to go all the way: %+v, %w; %s", s, errors.Join(err, context.Cause(ctx)), strings.Join(h.troubles(), "; "))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// perTick is how many lines an archive has.
+func (h *harness) perTick() int { return max(1, h.cfg.Rate*int(tick)/int(time.Second)) }
 
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -177,23 +223,6 @@ func freeAddr() (string, error) {
 		return "", err
 	}
 	return l.Addr().String(), l.Close()
-}
-
-// await returns when the broker serves all topics.
-func (h *harness) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stopPatience)
-	defer cancel()
-	for {
-		_, err := h.lag(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the broker: %w", err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // standing is how far the stages are.
@@ -225,10 +254,7 @@ func (h *harness) storm(faults []string) error {
 	end := begun.Add(h.cfg.For)
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	var undo []struct {
-		at time.Time
-		do func() error
-	}
+	var pending []due
 	strikeAt := begun.Add(h.some(2 * h.cfg.Every))
 	measured := false
 	moved, position := time.Now(), int64(-1)
@@ -239,31 +265,28 @@ func (h *harness) storm(faults []string) error {
 			return context.Cause(h.ctx)
 		case now = <-ticker.C:
 		}
-		if err := h.load.write(max(1, h.cfg.Rate*int(tick)/int(time.Second))); err != nil {
+		if err := h.load.write(h.perTick()); err != nil {
 			return err
 		}
-		for i := 0; i < len(undo); {
-			if now.Before(undo[i].at) {
+		for i := 0; i < len(pending); {
+			if now.Before(pending[i].at) {
 				i++
 				continue
 			}
-			if err := undo[i].do(); err != nil {
-				h.problem("undoing a fault: %v", err)
-			}
-			undo = slices.Delete(undo, i, i+1)
+			pending[i].carryOut(h)
+			pending = slices.Delete(pending, i, i+1)
 		}
 		if len(faults) > 0 && now.After(strikeAt) {
-			what, lasts, heal, err := h.strike(faults[h.rng.IntN(len(faults))])
+			what, then, err := h.strike(faults[h.rng.IntN(len(faults))])
 			if err != nil {
 				return err
 			}
-			h.cfg.Verbose(fmt.Sprintf("%6.1fs %s", now.Sub(begun).Seconds(), what))
-			h.verdict.Struck[what[:min(len(what), kindLength(what))]]++
-			if heal != nil {
-				undo = append(undo, struct {
-					at time.Time
-					do func() error
-				}{now.Add(lasts), heal})
+			if what != "" {
+				h.cfg.Verbose(fmt.Sprintf("%6.1fs %s", now.Sub(begun).Seconds(), what))
+				h.verdict.Struck[what[:kindLength(what)]]++
+			}
+			for _, l := range then {
+				pending = append(pending, due{now.Add(l.after), l.do})
 			}
 			strikeAt = now.Add(h.some(2 * h.cfg.Every))
 		}
@@ -284,14 +307,26 @@ func (h *harness) storm(faults []string) error {
 		}
 	}
 	h.measure(1)
-	for _, u := range undo {
-		if err := u.do(); err != nil {
-			h.problem("undoing a fault: %v", err)
-		}
+	for _, d := range pending {
+		d.carryOut(h)
 	}
+	h.mending.Wait()
+	h.front.count(h.verdict.Struck)
 	h.toKafka.heal(h.ctx)
 	h.toClickHouse.heal(h.ctx)
 	return nil
+}
+
+// due is a part of a fault whose time is known.
+type due struct {
+	at time.Time
+	do func() error
+}
+
+func (d due) carryOut(h *harness) {
+	if err := d.do(); err != nil {
+		h.problem("going on with a fault: %v", err)
+	}
 }
 
 // kindLength cuts the details of a fault off its name, so that faults of a kind are counted together.
@@ -302,6 +337,15 @@ func kindLength(what string) int {
 		}
 	}
 	return len(what)
+}
+
+// footprint is what a process takes now; nothing where it is dead.
+func (h *harness) footprint(p *fleet.Process) fleet.Footprint {
+	f, err := p.Footprint()
+	if err != nil {
+		return fleet.Footprint{}
+	}
+	return f
 }
 
 // measure notes what the processes take; n is 0 early and 1 at the end.
@@ -373,6 +417,9 @@ func (h *harness) close() error {
 		if l != nil {
 			l.close()
 		}
+	}
+	if h.front != nil {
+		errs = append(errs, h.front.close())
 	}
 	if h.engine != nil {
 		errs = append(errs, h.engine.Close())

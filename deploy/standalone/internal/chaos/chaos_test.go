@@ -11,6 +11,7 @@ import (
 
 	"github.com/dwiarah/dwiarah/deploy/standalone/internal/fleet"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest"
 )
 
 func TestMain(m *testing.M) {
@@ -19,17 +20,35 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestShortSchedule is a run of a few seconds with every fault; make chaos makes long ones.
+// TestShortSchedule is a run of a few seconds with every fault that a living process can suffer, F1 F2 F3 F4 F5 F6 F7 F10 F16 F18 F19 F20, under a load with the bad input of
+// F11 F12 F13; make chaos makes long ones.
 func TestShortSchedule(t *testing.T) {
 	short(t, Config{Seed: 3, Faults: "all", For: 12 * time.Second, Every: time.Second, Rate: 200})
 }
 
-// TestCrashPoints is what TestProtectionRemoved breaks.
+// TestShortScheduleOnKafka is the same on Apache Kafka, F7 above all: make test-kafka runs it.
+func TestShortScheduleOnKafka(t *testing.T) {
+	jars := os.Getenv(kafkatest.JarsVariable)
+	if jars == "" {
+		t.Skip(kafkatest.JarsVariable + " is not set: make test-kafka")
+	}
+	short(t, Config{Seed: 3, Faults: "all", For: 20 * time.Second, Every: 2 * time.Second, Rate: 200, Kafka: jars})
+}
+
+// TestClickHouseRefuses is F6, before an INSERT and after one that was done.
+func TestClickHouseRefuses(t *testing.T) {
+	v := short(t, Config{Seed: 5, Faults: refusals, For: 10 * time.Second, Every: time.Second, Rate: 200})
+	if v.Struck["INSERT refused"] == 0 || v.Struck["INSERT done and denied"] == 0 {
+		t.Errorf("nothing was refused: %v", v.Struck)
+	}
+}
+
+// TestCrashPoints is F2, and what TestProtectionRemoved breaks.
 func TestCrashPoints(t *testing.T) {
 	short(t, Config{Seed: 188, Faults: points, For: 6 * time.Second, Every: 700 * time.Millisecond, Rate: 300})
 }
 
-func short(t *testing.T, cfg Config) {
+func short(t *testing.T, cfg Config) Verdict {
 	t.Helper()
 	t.Parallel() // most of a run is waiting for sessions of the dead to run out
 	cfg.Dir, cfg.Verbose = t.TempDir(), func(s string) { t.Log(s) }
@@ -41,6 +60,7 @@ func short(t *testing.T, cfg Config) {
 	if !v.Held {
 		t.Error("an invariant is broken")
 	}
+	return v
 }
 
 // TestProtectionRemoved is the negative control: with a consumer that commits before its handler has made the batch durable, the same schedule loses messages, and

@@ -247,13 +247,16 @@ const (
 	roomParts       = 200
 )
 
+// grew tells that a process took more memory late than it had early.
+func grew(early, late fleet.Footprint) bool { return late.RSS > early.RSS+early.RSS/4+roomBytes }
+
 // judgeFlat holds that nothing has grown since the first quarter.
 func (h *harness) judgeFlat() {
 	for name, f := range h.verdict.Footprints {
 		if f[0].RSS == 0 || f[1].RSS == 0 || f[0].Goroutines == 0 || f[1].Goroutines == 0 {
 			h.problem("%s was not measured", name)
 		}
-		if f[1].RSS > f[0].RSS+f[0].RSS/4+roomBytes {
+		if grew(f[0], f[1]) {
 			h.problem("%s grew from %d to %d MB", name, f[0].RSS>>20, f[1].RSS>>20)
 		}
 		if f[1].Descriptors > f[0].Descriptors+roomDescriptors {

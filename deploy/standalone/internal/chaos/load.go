@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/dwiarah/dwiarah/schemas"
 )
 
 const institutionsYAML = `
@@ -51,7 +53,7 @@ type ledger struct {
 	last      time.Time
 }
 
-// load writes archives into the inbox: new messages, replies of the institution, edits and deletions of earlier ones, what is no message, what concerns nobody.
+// load writes archives into the inbox: new messages, replies of the institution, edits and deletions and repeats of earlier ones, what is no message, what concerns nobody.
 type load struct {
 	rng    *rand.Rand
 	dir    string
@@ -71,6 +73,18 @@ func text(id string, edit int) string {
 	return fmt.Sprintf("Pesan nomor %s suntingan %d, min kapan dibalas?", id, edit)
 }
 
+// poison is what is no message, each in a way of its own: no JSON, bytes of no text, depth, a number that nothing holds, times that no clock has, too much of it.
+func poison(n int) string {
+	row := func(key, value string) string {
+		return fmt.Sprintf(`{"platform": "x", "kind": "mention", "message_id": "racun%d", "author_id": "w", "mentions": ["kota_a"], "created_at": %q, "text": "a", %q: %s}`, n, stamp(n), key, value)
+	}
+	all := []string{
+		"rusak {", "\x00\x00\xff\xfe", strings.Repeat("[", 20_000), row("likes", "1e400"), row("likes", "123456789012345678901234567890"), row("created_at", `"1970-01-01T00:00:00Z"`),
+		row("created_at", `"2970-01-01T00:00:00Z"`), row("text", `"`+strings.Repeat("a", schemas.MaxTextBytes+1)+`"`), row("platform", `"telex"`),
+	}
+	return all[n%len(all)]
+}
+
 // write makes one archive of that many lines, whole or not at all.
 func (l *load) write(lines int) error {
 	name := fmt.Sprintf("%06d.jsonl", l.ledger.files)
@@ -80,7 +94,7 @@ func (l *load) write(lines int) error {
 		switch n := l.rng.IntN(200); {
 		case n == 0:
 			l.ledger.malformed[place{name, line}] = true
-			b.WriteString("rusak {\n")
+			b.WriteString(poison(len(l.ledger.malformed)) + "\n")
 			continue
 		case n == 1: // concerns no institution
 			l.ledger.foreign++

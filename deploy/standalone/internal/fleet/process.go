@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -54,11 +53,7 @@ func (p *Process) Start() error {
 
 // spawn starts one life. The caller holds mu.
 func (p *Process) spawn() error {
-	told, err := json.Marshal(p.Role)
-	if err != nil {
-		return err
-	}
-	self, err := os.Executable()
+	cmd, err := p.Role.command()
 	if err != nil {
 		return err
 	}
@@ -67,8 +62,7 @@ func (p *Process) spawn() error {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), roleVariable+"="+string(told), crashpoint.Variable+"="+p.point)
+	cmd.Env = append(cmd.Env, crashpoint.Variable+"="+p.point)
 	cmd.Stdout, cmd.Stderr = out, out
 	if _, err := cmd.StdinPipe(); err != nil { // the leash: it closes when the harness ends, however it ends
 		return err
@@ -162,6 +156,16 @@ func (p *Process) Stop(patience time.Duration) error {
 	return nil
 }
 
+// PID is the process id of the present or the last life; 0 before the first.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 // Footprint is what a process takes.
 type Footprint struct {
 	RSS, Peak   int64 // bytes
@@ -175,13 +179,11 @@ const clockTick = time.Second / 100
 
 // Footprint is what the present life takes.
 func (p *Process) Footprint() (Footprint, error) {
-	p.mu.Lock()
-	cmd := p.cmd
-	p.mu.Unlock()
-	if cmd == nil {
+	pid := p.PID()
+	if pid == 0 {
 		return Footprint{}, errors.New("not running")
 	}
-	f, err := FootprintOf(cmd.Process.Pid)
+	f, err := FootprintOf(pid)
 	if err != nil || p.Role.Telemetry == "" {
 		return f, err
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/broker"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest/apache"
 	"github.com/dwiarah/dwiarah/schemas/kit/run"
 	"github.com/dwiarah/dwiarah/schemas/kit/telemetry"
 	"github.com/dwiarah/dwiarah/sink"
@@ -52,6 +54,8 @@ type Role struct {
 	Dir        string // everything that survives
 	Telemetry  string // host:port of its metrics and health; empty for none
 	Profiles   string // folder that the process leaves its profiles in when it ends in good order; empty for none
+	// Of the broker: the folder of Apache Kafka's jars, to run that in place of the embedded one, and the host:port of its controller.
+	KafkaJars, Control string
 }
 
 // Paths within Dir that whoever starts a fleet fills.
@@ -138,12 +142,37 @@ func (r Role) sink() sink.Config {
 // Partitions of each topic.
 const Partitions = 4
 
-func (r Role) runBroker(ctx context.Context, log *slog.Logger) error {
-	cfg := broker.Config{Addr: r.Listen, Advertise: r.Kafka, DataDir: filepath.Join(r.Dir, "kafka"), Log: log}
+// Topics are those of the pipeline.
+func Topics() []kafka.TopicSpec {
+	var all []kafka.TopicSpec
 	for _, name := range []string{schemas.TopicRaw, schemas.TopicEnriched, schemas.TopicDead, schemas.TopicLedger} {
-		cfg.Topics = append(cfg.Topics, kafka.TopicSpec{Name: name, Partitions: Partitions})
+		all = append(all, kafka.TopicSpec{Name: name, Partitions: Partitions})
 	}
-	b, err := broker.Start(cfg)
+	return all
+}
+
+func (r Role) kafkaDir() string { return filepath.Join(r.Dir, "kafka") }
+
+// command is what the process of the role is: this binary once more, or Apache Kafka.
+func (r Role) command() (*exec.Cmd, error) {
+	if r.KafkaJars != "" && r.Name == Broker {
+		return apache.Node{Jars: r.KafkaJars, Dir: r.kafkaDir(), Addr: r.Listen, Advertise: r.Kafka, Control: r.Control}.Command()
+	}
+	told, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), roleVariable+"="+string(told))
+	return cmd, nil
+}
+
+func (r Role) runBroker(ctx context.Context, log *slog.Logger) error {
+	b, err := broker.Start(broker.Config{Addr: r.Listen, Advertise: r.Kafka, DataDir: r.kafkaDir(), Topics: Topics(), Log: log})
 	if err != nil {
 		return err
 	}
