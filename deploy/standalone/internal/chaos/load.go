@@ -79,7 +79,7 @@ func poison(n int) string {
 		return fmt.Sprintf(`{"platform": "x", "kind": "mention", "message_id": "racun%d", "author_id": "w", "mentions": ["kota_a"], "created_at": %q, "text": "a", %q: %s}`, n, stamp(n), key, value)
 	}
 	all := []string{
-		"rusak {", "\x00\x00\xff\xfe", strings.Repeat("[", 20_000), row("likes", "1e400"), row("likes", "123456789012345678901234567890"), row("created_at", `"1970-01-01T00:00:00Z"`),
+		"rusak {", "\x00\x00\xff\xfe", row("likes", strings.Repeat("[", 20_000)), row("likes", "1e400"), row("likes", "123456789012345678901234567890"), row("created_at", `"1970-01-01T00:00:00Z"`),
 		row("created_at", `"2970-01-01T00:00:00Z"`), row("text", `"`+strings.Repeat("a", schemas.MaxTextBytes+1)+`"`), row("platform", `"telex"`),
 	}
 	return all[n%len(all)]
