@@ -128,9 +128,7 @@ type node struct {
 	Hidden     bool   `json:"hidden"`
 	HideStatus string `json:"hide_status"`
 	HasReplies bool   `json:"has_replies"`
-	Replies    struct {
-		Data []json.RawMessage `json:"data"`
-	} `json:"replies"`
+	Replies    list   `json:"replies"`
 }
 
 type who struct {

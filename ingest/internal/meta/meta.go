@@ -62,8 +62,8 @@ type surface struct {
 	// replies are the account's own answers, where they are a list of their own.
 	replies edge
 	below   edge
-	// nested tells that answers to comments stand inside them and do not move them up: then all comments are read whenever their number has changed.
-	nested bool
+	// inside are the answers to comments where they stand inside them and do not move them up: then all comments are read whenever their number has changed.
+	inside edge
 	// nextless tells that a list has no address of the next page, so that only an empty page is the last.
 	nextless bool
 	single   string // fields of one node that is looked up
@@ -114,7 +114,8 @@ func instagram() surface {
 		own:      edge{name: "media", fields: instagramMedia, limit: "50"},
 		mentions: edge{name: "tags", fields: instagramMedia, limit: "50"},
 		below:    edge{name: "comments", fields: instagramComment + ",replies{" + instagramComment + "}", limit: "50"},
-		nested:   true, single: instagramComment,
+		inside:   edge{name: "replies", fields: instagramComment, limit: "50"},
+		single:   instagramComment,
 	}
 }
 

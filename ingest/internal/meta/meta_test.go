@@ -480,7 +480,12 @@ func FuzzReceive(f *testing.F) {
 			}
 		}
 		p := &poll{Source: s, me: s.me, now: now, authors: map[string]string{}, cursor: cursor{Followed: map[string]*followed{}}}
-		for _, raw := range p.flat([]json.RawMessage{body}) {
+		raws := []json.RawMessage{body}
+		var outer node
+		if json.Unmarshal(body, &outer) == nil {
+			raws = append(raws, outer.Replies.Data...)
+		}
+		for _, raw := range raws {
 			var n node
 			if json.Unmarshal(raw, &n) == nil {
 				for _, as := range []role{rolePost, roleMention, roleBelow} {

@@ -156,7 +156,11 @@ func (p *poll) walk(ctx context.Context, id string, e edge, at *source.Newest, a
 			}
 			nodes, raws, broken = nil, nil, nil
 			var entries []source.Entry
-			for _, raw := range p.flat(l.Data) {
+			all, err := p.flat(ctx, l.Data)
+			if err != nil {
+				return nil, "", err
+			}
+			for _, raw := range all {
 				var n node
 				if err := json.Unmarshal(raw, &n); err != nil || n.ID == "" || n.created().IsZero() {
 					broken = append(broken, dead(raw))
@@ -218,19 +222,44 @@ func (p *poll) walk(ctx context.Context, id string, e edge, at *source.Newest, a
 var errRefused = errors.New("not this account's to read")
 
 // flat returns comments and, behind each, the answers that stand inside it.
-func (p *poll) flat(data []json.RawMessage) []json.RawMessage {
-	if !p.nested {
-		return data
+func (p *poll) flat(ctx context.Context, data []json.RawMessage) ([]json.RawMessage, error) {
+	if p.inside.name == "" {
+		return data, nil
 	}
 	var out []json.RawMessage
 	for _, raw := range data {
 		out = append(out, raw)
 		var n node
-		if json.Unmarshal(raw, &n) == nil {
-			out = append(out, n.Replies.Data...)
+		if json.Unmarshal(raw, &n) != nil {
+			continue
 		}
+		answers, err := p.answers(ctx, n.ID, n.Replies)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, answers...)
 	}
-	return out
+	return out, nil
+}
+
+// answers returns all answers inside a comment, which holds the first page of them itself.
+func (p *poll) answers(ctx context.Context, id string, l list) ([]json.RawMessage, error) {
+	all := l.Data
+	for n := 0; l.Paging.Next != "" && l.Paging.Cursors.After != "" && len(l.Data) > 0; n++ {
+		if n == p.env.Config.PageCap {
+			p.capped = p.inside.name
+			break
+		}
+		q := url.Values{"fields": {p.inside.fields}, "limit": {p.inside.limit}, "after": {l.Paging.Cursors.After}}
+		l = list{}
+		if err := p.get(ctx, url.PathEscape(id)+"/"+p.inside.name, q, &l); refused(err) {
+			break // gone since
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, l.Data...)
+	}
+	return all, nil
 }
 
 // known tells that a message was read before.
@@ -269,7 +298,7 @@ func (p *poll) followUp(ctx context.Context) error {
 	for _, id := range slices.Sorted(maps.Keys(p.grown)) {
 		f := p.cursor.Followed[id]
 		at := &f.Read
-		if p.nested || p.backfill {
+		if p.inside.name != "" || p.backfill {
 			at = &source.Newest{Token: f.Read.Token}
 		}
 		err := p.walk(ctx, id, p.surface.below, at, roleBelow, id)

@@ -67,12 +67,10 @@ func (s *Server) node(p conversation.Post) map[string]any {
 		if p.Parent != p.Root {
 			out["parent_id"] = p.Parent
 		}
-		var inside []any
-		for _, q := range s.World.By(func(q conversation.Post) bool { return q.Parent == p.ID && p.Parent == p.Root }) {
-			inside = append(inside, s.node(q))
-		}
-		if inside != nil {
-			out["replies"] = map[string]any{"data": inside}
+		if p.Parent == p.Root {
+			if inside := s.list(s.World.By(func(q conversation.Post) bool { return q.Parent == p.ID }), 0, nested); inside["paging"] != nil {
+				out["replies"] = inside
+			}
 		}
 	case "threads":
 		out["text"], out["timestamp"], out["username"], out["has_replies"], out["permalink"] = p.Text, at, p.Author, below > 0, "https://threads.example/"+p.ID
@@ -138,8 +136,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Problem(w, 10, 0)
 	default:
 		s.Calls[parts[1]]++
-		nested := s.Platform == "instagram"
-		s.page(w, r, s.World.By(func(q conversation.Post) bool { return q.Root == id && (!nested || q.Parent == id) }))
+		inside := s.Platform == "instagram"
+		s.page(w, r, s.World.By(func(q conversation.Post) bool { return q.Parent == id || q.Root == id && !inside }))
 	}
 }
 
@@ -167,6 +165,9 @@ func asked(fields string) (name, id string, ok bool) {
 	return name, id, ok
 }
 
+// nested is how many answers a comment of Instagram holds itself.
+const nested = 50
+
 func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []conversation.Post) {
 	q := r.URL.Query()
 	limit, err := strconv.Atoi(q.Get("limit"))
@@ -181,6 +182,11 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []conversatio
 			return
 		}
 	}
+	answer(w, s.list(feed, at, limit))
+}
+
+// list is a page of nodes.
+func (s *Server) list(feed []conversation.Post, at, limit int) map[string]any {
 	page, next := s.World.Cut(feed, at, limit)
 	if at >= len(feed) && at > 0 {
 		page, next = nil, -1
@@ -202,7 +208,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, feed []conversatio
 		paging["cursors"] = map[string]any{"before": "b", "after": after}
 		out["paging"] = paging
 	}
-	answer(w, out)
+	return out
 }
 
 // What can happen to a post, as a delivery calls it.
