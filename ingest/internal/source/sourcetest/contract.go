@@ -86,6 +86,7 @@ type bench struct {
 	times    map[string]int              // how often a message came in the last poll
 	total    map[string]int              // how often it came at all
 	complete int                         // pages with CompleteUntil in the last poll
+	until    time.Time                   // the last CompleteUntil of all
 	// fault may answer a call in the server's place; n counts the calls of the poll from 1.
 	fault func(w http.ResponseWriter, r *http.Request, n int) bool
 	calls int
@@ -148,6 +149,7 @@ func (b *bench) emit(_ context.Context, p source.Page) error {
 	}
 	if !p.CompleteUntil.IsZero() {
 		b.complete++
+		b.until = p.CompleteUntil
 		if p.CompleteUntil.After(b.clock.Now()) || p.CompleteSince.After(p.CompleteUntil) {
 			b.Errorf("complete from %s to %s at %s", p.CompleteSince, p.CompleteUntil, b.clock.Now())
 		}
@@ -294,6 +296,31 @@ func (c Contract) Run(t *testing.T) {
 		b.same()
 	})
 	row("every page size", c.pageSizes)
+	row("outage", func(b *bench) {
+		b.world.Converse(2)
+		b.drain()
+		before := b.until
+		for n := range 12 {
+			away := n >= 4 && n < 8
+			b.set(func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+				if away {
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+				return away
+			})
+			b.world.Converse(1)
+			b.clock.Add(17 * time.Second)
+			switch err := b.poll(); {
+			case away && (err == nil || !b.until.Equal(before)):
+				b.Errorf("during the outage: %v, complete up to %s, want %s", err, b.until, before)
+			case !away && (err != nil || !b.until.Equal(b.clock.Now())):
+				b.Errorf("beside the outage: %v, complete up to %s, want %s", err, b.until, b.clock.Now())
+			}
+			before = b.until
+		}
+		b.drain()
+		b.same()
+	})
 	c.faults(row)
 	c.known(row)
 	row("everything at once", c.soak)
