@@ -20,7 +20,7 @@ type adaptCommand struct {
 	Institution string   `help:"Whose stream to adapt to." required:""`
 	Folder      string   `help:"The folder of adaptations; by default the configuration's classify.adaptations." type:"path"`
 	Heads       []string `help:"Which heads to adapt." default:"sentiment,needs_reply,risk_tag" enum:"sentiment,needs_reply,risk_tag"`
-	File        string   `help:"Learn from a CSV file in place of the stored labels; one head only." type:"existingfile"`
+	File        string   `help:"Learn from a CSV file, or JSON lines (.jsonl), in place of the stored labels; one head only." type:"existingfile"`
 	TextColumn  string   `help:"With --file: the column of the text." default:"text"`
 	LabelColumn string   `help:"With --file: the column of the label." default:"label"`
 	Revert      bool     `help:"Go back to the revision before the newest, or to the model itself. Nothing is deleted: going back is a revision too."`
@@ -158,7 +158,7 @@ func fileLabels(path, textColumn, labelColumn string, allowed []string) ([]label
 	var out []labelled
 	for i, e := range examples {
 		if !slices.Contains(allowed, e.Sentiment) {
-			return nil, fmt.Errorf("reading %s: row %d has the label %q in column %q; allowed are %s", path, i+2, e.Sentiment, labelColumn, strings.Join(allowed, ", "))
+			return nil, fmt.Errorf("reading %s: row %d has the label %q in column %q; allowed are %s", path, i+1, e.Sentiment, labelColumn, strings.Join(allowed, ", "))
 		}
 		out = append(out, labelled{text: e.Text, label: e.Sentiment, weight: 1})
 	}

@@ -13,15 +13,17 @@ import (
 	"github.com/dwiarah/dwiarah/enrich"
 	"github.com/dwiarah/dwiarah/enrich/codebook"
 	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
+	"github.com/dwiarah/dwiarah/enrich/internal/label"
 	"github.com/dwiarah/dwiarah/enrich/internal/measure"
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
 )
 
 type evaluateCommand struct {
-	File        string `help:"A CSV file with a header." type:"existingfile" xor:"what" required:""`
-	TextColumn  string `help:"Column of the text." default:"text"`
-	LabelColumn string `help:"Column of the sentiment: negative, neutral or positive." default:"label"`
+	File        string `help:"A CSV file with a header, or JSON objects a line (.jsonl, .ndjson)." type:"existingfile" xor:"what" required:""`
+	Head        string `help:"With --file: what its labels are of: sentiment (negative, neutral, positive), risk_tag (the primary one, or none), needs_reply (yes, no), content_function (of the institution's own texts)." enum:"sentiment,risk_tag,needs_reply,content_function" default:"sentiment"`
+	TextColumn  string `help:"Column, or key, of the text." default:"text"`
+	LabelColumn string `help:"Column, or key, of the label." default:"label"`
 	All         bool   `help:"Measure every set of the data folder and the held-out families of the code book." xor:"what" required:""`
 	Data        string `help:"The data folder, with --all." type:"existingdir"`
 	Model       string `help:"A model artefact in place of the released one." type:"existingfile"`
@@ -48,21 +50,49 @@ func (c *evaluateCommand) Run(s *streams) error {
 		return errors.New("--card wants --all: a card has the figures of every set")
 	}
 	if c.Adapt > 0 {
+		if c.Head != label.Sentiment {
+			return fmt.Errorf("--adapt measures sentiment; --head is %s", c.Head)
+		}
 		return c.adaptation(s, classifier)
 	}
-	examples, err := corpus.Labelled(c.File, c.TextColumn, c.LabelColumn)
+	book, err := enrich.Labels()
 	if err != nil {
 		return err
 	}
-	for i, e := range examples {
-		switch e.Sentiment {
-		case corpus.Negative, corpus.Neutral, corpus.Positive:
-		default:
-			return fmt.Errorf("evaluating %s: row %d has the label %q in column %q; allowed are negative, neutral, positive", c.File, i+2, e.Sentiment, c.LabelColumn)
-		}
+	texts, err := fileLabels(c.File, c.TextColumn, c.LabelColumn, book[c.Head])
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(s.out, "model %s on %s\n%s", classifier.ModelVersion(), c.File, measure.Evaluate(sentiment(classifier, examples), c.Seed))
+	predictions := make([]measure.Prediction, len(texts))
+	for i, l := range texts {
+		r := classifier.Classify(l.text, "", c.Head == label.ContentFunction)
+		predictions[i] = measure.Prediction{Gold: l.label, Predicted: r.Answer(c.Head), P: answerP(c.Head, &r)}
+	}
+	fmt.Fprintf(s.out, "model %s, %s, on %s\n%s", classifier.ModelVersion(), c.Head, c.File, measure.Evaluate(predictions, c.Seed))
 	return nil
+}
+
+// answerP is the probability of the answer under a head, 0 where it has none.
+func answerP(head string, r *enrich.Result) float64 {
+	switch head {
+	case label.Sentiment:
+		return answered("", *r).P
+	case label.NeedsReply:
+		if r.NeedsReply {
+			return float64(r.PNeedsReply)
+		}
+		return 1 - float64(r.PNeedsReply)
+	case label.RiskTag:
+		top := float32(0)
+		for _, x := range r.RiskP {
+			if x.Tag == r.RiskTag {
+				return float64(x.P)
+			}
+			top = max(top, x.P)
+		}
+		return 1 - float64(top)
+	}
+	return 0
 }
 
 // sentiment predicts; an answer that is withheld counts as wrong and has no probability. Where the set has no neutral class, the answer is the likelier of the other two.

@@ -111,8 +111,38 @@ func TestEvaluateFile(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "n 3   macro-F1 1.000") || !strings.Contains(out, "confusion") {
 		t.Errorf("exit %d\n%s%s", code, out, errOut)
 	}
-	if code, _, errOut := command("", "evaluate", "--file", path); code != 1 || !strings.Contains(errOut, `no column "text"`) {
-		t.Errorf("exit %d, %s", code, errOut)
+	for name, c := range map[string]struct{ content, want string }{
+		"columns.csv": {"isi,kelas\na,negative\n", `row 1 has no column "text"; it has "isi", "kelas"`},
+		"short.csv":   {"text,label\na\n", `row 1 has no column "label"; it has "text"`},
+		"label.csv":   {"text,label\na,negative\nb,marah\n", `row 2 has the label "marah" in column "label"; allowed are negative, neutral, positive`},
+		"rows.csv":    {"text,label\n", "it has no rows"},
+		"empty.csv":   {"", "the file is empty"},
+		"key.jsonl":   {`{"text":"a"}` + "\n", `row 1 has no column "label"; it has "text"`},
+		"line.jsonl":  {`{"text":"a","label":"negative"}` + "\n\nno object\n", "line 3 is no JSON object"},
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, errOut := command("", "evaluate", "--file", path); code != 1 || !strings.Contains(errOut, c.want) || out != "" {
+			t.Errorf("%s: exit %d, %s%s; want %s", name, code, out, errOut, c.want)
+		}
+	}
+}
+
+func TestEvaluateAnyHead(t *testing.T) {
+	for head, lines := range map[string]string{
+		"risk_tag":         `{"text":"Pungli 50 ribu di loket, tanpa kuitansi","label":"misconduct_corruption"}` + "\n" + `{"text":"buka jam berapa min?","label":"none"}` + "\n",
+		"needs_reply":      `{"text":"buka jam berapa min?","label":"yes"}` + "\n" + `{"text":"terima kasih banyak pelayanannya ramah","label":"no"}` + "\n",
+		"content_function": `{"text":"Layanan kami tutup hari Senin 1 Juni 2026. Buka kembali Selasa pukul 08.00.","label":"informative"}` + "\n",
+	} {
+		path := filepath.Join(t.TempDir(), head+".jsonl")
+		if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, errOut := command("", "evaluate", "--file", path, "--head", head); code != 0 || !strings.Contains(out, head) || !strings.Contains(out, "accuracy 1.000") {
+			t.Errorf("%s: exit %d\n%s%s", head, code, out, errOut)
+		}
 	}
 }
 

@@ -3,7 +3,10 @@
 package corpus
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -74,17 +77,23 @@ var NusaXLanguages = map[string]string{
 // NusaKalimatLanguages maps the file names of NusaKalimat to codes.
 var NusaKalimatLanguages = map[string]string{"bew": "bew", "jav": "jv", "sun": "su", "min": "min", "mad": "mad"}
 
-// Table reads a CSV file with a header into one map a row.
+// Table reads a CSV file with a header, or JSON objects a line in a file that ends in .jsonl or .ndjson, into one map a row.
 func Table(path string) ([]map[string]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading labelled texts: %w", err)
 	}
 	defer f.Close()
+	if strings.HasSuffix(path, ".jsonl") || strings.HasSuffix(path, ".ndjson") {
+		return objects(path, f)
+	}
 	r := csv.NewReader(f)
 	r.FieldsPerRecord = -1
 	r.LazyQuotes = true
 	header, err := r.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading the header of %s: the file is empty", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the header of %s: %w", path, err)
 	}
@@ -108,25 +117,63 @@ func Table(path string) ([]map[string]string, error) {
 	}
 }
 
-// Labelled reads a CSV file with a text and a label column.
+func objects(path string, in io.Reader) ([]map[string]string, error) {
+	var rows []map[string]string
+	s := bufio.NewScanner(in)
+	s.Buffer(nil, 1<<20)
+	for line := 1; s.Scan(); line++ {
+		b := s.Bytes()
+		if line == 1 {
+			b = bytes.TrimPrefix(b, []byte("\ufeff"))
+		}
+		if len(bytes.TrimSpace(b)) == 0 {
+			continue
+		}
+		var object map[string]any
+		if err := json.Unmarshal(b, &object); err != nil {
+			return nil, fmt.Errorf("reading %s: line %d is no JSON object: %w", path, line, err)
+		}
+		row := map[string]string{}
+		for k, v := range object {
+			row[k] = fmt.Sprint(v)
+		}
+		rows = append(rows, row)
+	}
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return rows, nil
+}
+
+// Labelled reads a file, as Table does, with a text and a label column.
 func Labelled(path, textColumn, labelColumn string) ([]Example, error) {
 	rows, err := Table(path)
 	if err != nil {
 		return nil, err
 	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("reading %s: it has no rows", path)
+	}
 	out := make([]Example, 0, len(rows))
 	for i, row := range rows {
-		text, ok := row[textColumn]
-		if !ok {
-			return nil, fmt.Errorf("reading %s: row %d has no column %q", path, i+2, textColumn)
+		for _, column := range []string{textColumn, labelColumn} {
+			if _, ok := row[column]; !ok {
+				return nil, fmt.Errorf("reading %s: row %d has no column %q; it has %s", path, i+1, column, quoted(sortedKeys(row)))
+			}
 		}
-		label, ok := row[labelColumn]
-		if !ok {
-			return nil, fmt.Errorf("reading %s: row %d has no column %q", path, i+2, labelColumn)
-		}
-		out = append(out, Example{Text: text, Sentiment: strings.ToLower(strings.TrimSpace(label)), Source: filepath.Base(path), Group: row["id"], Weight: 1})
+		out = append(out, Example{Text: row[textColumn], Sentiment: strings.ToLower(strings.TrimSpace(row[labelColumn])), Source: filepath.Base(path), Group: row["id"], Weight: 1})
 	}
 	return out, nil
+}
+
+// quoted lists names, each as far as a person would read it.
+func quoted(names []string) string {
+	const most, longest = 20, 40
+	var out []string
+	for _, n := range names[:min(most, len(names))] {
+		out = append(out, fmt.Sprintf("%.*q", longest, n))
+	}
+	return strings.Join(out, ", ")
 }
 
 // Set names a labelled file of the data folder and how a row of it is read.
