@@ -117,8 +117,8 @@ func pushAtPace(stream *jetstreamtest.Server) (concern int) {
 	tick := time.NewTicker(paceTick)
 	defer tick.Stop()
 	begun := time.Now()
-	for at, sent := begun, 0; at.Sub(begun) < paceFor; at = <-tick.C {
-		due := int(at.Sub(begun).Seconds() * paceRate) // a tick that was missed is made good
+	for sent := 0; time.Since(begun) < paceFor; <-tick.C {
+		due := int(time.Since(begun).Seconds() * paceRate) // a tick that was missed is made good
 		batch := make([]jetstreamtest.Event, 0, due-sent)
 		for ; sent < due; sent++ {
 			e := events[sent%len(events)]
