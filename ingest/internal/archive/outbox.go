@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dwiarah/dwiarah/ingest/internal/mastodon"
+	"github.com/dwiarah/dwiarah/ingest/internal/markup"
 	"github.com/dwiarah/dwiarah/schemas"
 )
 
@@ -153,7 +153,7 @@ func (o outbox) note(a *activity) item {
 // text is written as the live source writes it: the warning, the content, of a status that is only pictures what they are described as.
 func (o outbox) text(n *activityNote, handles map[string]string) string {
 	var parts []string
-	for _, part := range []string{strings.TrimSpace(n.Summary), mastodon.PlainText(n.Content, handles)} {
+	for _, part := range []string{strings.TrimSpace(n.Summary), markup.Text(n.Content, handles)} {
 		if part != "" {
 			parts = append(parts, part)
 		}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/mmcdole/gofeed"
 
-	"github.com/dwiarah/dwiarah/ingest/internal/mastodon"
+	"github.com/dwiarah/dwiarah/ingest/internal/markup"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
 	"github.com/dwiarah/dwiarah/ingest/internal/web"
 	"github.com/dwiarah/dwiarah/schemas"
@@ -294,7 +294,7 @@ func text(i *gofeed.Item) string {
 		body = i.Content
 	}
 	for _, part := range []string{i.Title, body} {
-		if plain := mastodon.PlainText(part, nil); plain != "" && (len(parts) == 0 || plain != parts[0]) {
+		if plain := markup.Text(part, nil); plain != "" && (len(parts) == 0 || plain != parts[0]) {
 			parts = append(parts, plain)
 		}
 	}

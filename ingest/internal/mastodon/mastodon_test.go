@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/markup"
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon/mastodontest"
 	"github.com/dwiarah/dwiarah/ingest/internal/recheck"
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
@@ -568,25 +569,6 @@ func TestBackfillReadsARange(t *testing.T) {
 	}
 }
 
-func TestPlainText(t *testing.T) {
-	f := func(content, want string, mentions ...mention) {
-		t.Helper()
-		if got := plainText(content, mentions); got != want {
-			t.Errorf("plainText(%q) = %q, want %q", content, got, want)
-		}
-	}
-	f("", "")
-	f("<p>satu</p><p>dua<br/>tiga</p>", "satu\ndua\ntiga")
-	f("<p>a &amp; b &lt;c&gt;</p>", "a & b <c>")
-	f(`<p><a href="https://kota.example/@warga" class="u-url mention">@<span>warga</span></a> ya</p>`, "@warga@kota.example ya", mention{Acct: "warga@kota.example", URL: "https://kota.example/@warga"})
-	f(`<a href="https://kota.example/@lain" class="mention">@lain</a>`, "@lain")
-	f(`<a href="https://kota.example/tags/macet" class="mention hashtag" rel="tag">#<span>macet</span></a>`, "#macet")
-	f(`<a href="https://kota.example/panjang"><span class="invisible">https://</span><span class="ellipsis">kota.ex</span></a>!`, "https://kota.example/panjang!")
-	f(`<a href="javascript:x">klik</a>`, "klik")
-	f("<p>tidak ditutup <b>tebal", "tidak ditutup tebal")
-	f("<ul><li>a</li><li>b</li></ul>", "a\nb")
-}
-
 func FuzzStatuses(f *testing.F) {
 	f.Add(`[{"id":"1","created_at":"2026-03-01T08:00:00Z","visibility":"public","content":"<p>x"}]`, "<a href=")
 	f.Add(`[null, 1, {"id":null,"account":null,"mentions":null}]`, "<!-- <p>")
@@ -597,6 +579,6 @@ func FuzzStatuses(f *testing.F) {
 				text(&statuses[i].status)
 			}
 		}
-		plainText(content, nil)
+		markup.Text(content, nil)
 	})
 }

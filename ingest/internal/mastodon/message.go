@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dwiarah/dwiarah/ingest/internal/markup"
 	"github.com/dwiarah/dwiarah/ingest/internal/web"
 	"github.com/dwiarah/dwiarah/schemas"
 )
@@ -65,8 +66,12 @@ func kind(st *status, me string) string {
 
 // text is the warning, if there is one, and the content; of a status that is only pictures what they are described as.
 func text(st *status) string {
+	handles := make(map[string]string, len(st.Mentions))
+	for _, m := range st.Mentions {
+		handles[m.URL] = m.Acct
+	}
 	parts := make([]string, 0, 2)
-	for _, part := range []string{strings.TrimSpace(st.Spoiler), plainText(st.Content, st.Mentions)} {
+	for _, part := range []string{strings.TrimSpace(st.Spoiler), markup.Text(st.Content, handles)} {
 		if part != "" {
 			parts = append(parts, part)
 		}

@@ -1,4 +1,5 @@
-package mastodon
+// Package markup makes text of the HTML that platforms and feeds write messages in.
+package markup
 
 import (
 	"slices"
@@ -8,9 +9,9 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// plainText turns a status's HTML into text: paragraphs and breaks become lines, a link its whole address (what is shown of it is cut), a mention the
-// handle with its host, which the shown text leaves out.
-func plainText(content string, mentions []mention) string {
+// Text turns a message's HTML into text: paragraphs and breaks become lines, a link its whole address (what is shown of it may be cut), a mention the handle with
+// its host, which the shown text leaves out: handles has it by the address of the profile.
+func Text(content string, handles map[string]string) string {
 	var b strings.Builder
 	z := html.NewTokenizer(strings.NewReader(content))
 	skip := false // within a link whose address is written already
@@ -32,7 +33,7 @@ func plainText(content string, mentions []mention) string {
 					b.WriteByte('\n')
 				}
 			case atom.A:
-				if text := linkText(t, mentions); text != "" && kind == html.StartTagToken {
+				if text := linkText(t, handles); text != "" && kind == html.StartTagToken {
 					b.WriteString(text)
 					skip = true
 				}
@@ -48,7 +49,7 @@ func plainText(content string, mentions []mention) string {
 }
 
 // linkText is what stands for a link; nothing where its shown text is right, as a hashtag's is.
-func linkText(t html.Token, mentions []mention) string {
+func linkText(t html.Token, handles map[string]string) string {
 	attr := func(key string) string {
 		i := slices.IndexFunc(t.Attr, func(a html.Attribute) bool { return a.Key == key })
 		if i < 0 {
@@ -57,10 +58,8 @@ func linkText(t html.Token, mentions []mention) string {
 		return t.Attr[i].Val
 	}
 	classes, href := strings.Fields(attr("class")), attr("href")
-	for _, m := range mentions {
-		if m.URL != "" && m.URL == href {
-			return "@" + m.Acct
-		}
+	if handle, mentioned := handles[href]; mentioned && href != "" {
+		return "@" + handle
 	}
 	if slices.Contains(classes, "mention") || slices.Contains(classes, "hashtag") {
 		return ""
@@ -69,13 +68,4 @@ func linkText(t html.Token, mentions []mention) string {
 		return ""
 	}
 	return href
-}
-
-// PlainText is the text of a status's HTML, for exports; handles has the handle with its host of each mentioned profile's address.
-func PlainText(content string, handles map[string]string) string {
-	mentions := make([]mention, 0, len(handles))
-	for profile, handle := range handles {
-		mentions = append(mentions, mention{Acct: handle, URL: profile})
-	}
-	return plainText(content, mentions)
 }
