@@ -1,14 +1,16 @@
 -- A request is due at the end of the local day that is the given number of working days after the day on which it was asked, that day not counted. Working days are the
--- days of the calendar that have a span; enough of them are gathered for the last request of the period to fall due. The interval is that of metric_response_rate.
+-- days of the calendar that have a span, as numbers since 1970; next_working_day tells of each day from the first of them on at which place the next one stands, so that a request
+-- looks its days up instead of walking through the calendar. The interval is that of metric_response_rate.
 CREATE OR REPLACE VIEW metric_response_rate_working AS
 WITH
     (SELECT {working_days:UInt16} + throwIf({working_days:UInt16} = 0, 'working_days has to be a number of days above 0')) AS allowed,
     (SELECT ifNull(anyOrNull(utc_offset_s), 0) FROM institution_settings FINAL WHERE institution = {institution:String}) AS offset_s,
     (
-        SELECT arraySort(groupUniqArray(toDate32(s + toIntervalSecond(utc_offset_s))))
+        SELECT arraySort(groupUniqArray(toInt32(toDate32(s + toIntervalSecond(utc_offset_s)))))
         FROM business_spans
         WHERE s < e AND (calendar, utc_offset_s) IN (SELECT calendar, utc_offset_s FROM institution_settings FINAL WHERE institution = {institution:String})
-    ) AS working_days
+    ) AS working_days,
+    (SELECT arrayFlatten(arrayMap((days, place) -> arrayWithConstant(days, place), arrayDifference(working_days), arrayEnumerate(working_days)))) AS next_working_day
 SELECT
     asked AS n,
     in_time AS answered,
@@ -37,14 +39,14 @@ FROM
                     wait_s,
                     observed_s,
                     due_day,
-                    (toUnixTimestamp64Milli(toDateTime64(due_day, 3, 'UTC')) + 86400000 - offset_s * 1000 - toUnixTimestamp64Milli(asked_at)) / 1000 AS window_s
+                    ((due_day + 1) * 86400000 - offset_s * 1000 - toUnixTimestamp64Milli(asked_at)) / 1000 AS window_s
                 FROM
                 (
                     SELECT
                         *,
-                        toDate32(asked_at + toIntervalSecond(offset_s)) AS asked_day,
+                        toInt32(toDate32(asked_at + toIntervalSecond(offset_s))) AS asked_day,
                         length(working_days) > 0 AND asked_day >= working_days[1] AS is_known,
-                        working_days[indexOfAssumeSorted(working_days, arrayFirstOrNull(d -> d > asked_day, working_days)) + allowed - 1] AS due_day
+                        working_days[next_working_day[asked_day - working_days[1] + 1] + allowed - 1] AS due_day
                     FROM int_requests(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
                     WHERE institution = {institution:String}
                 )

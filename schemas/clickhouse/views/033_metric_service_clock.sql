@@ -3,10 +3,11 @@ CREATE OR REPLACE VIEW metric_service_clock AS
 WITH
     (SELECT ifNull(anyOrNull(utc_offset_s), 0) FROM institution_settings FINAL WHERE institution = {institution:String}) AS offset_s,
     (
-        SELECT arraySort(groupUniqArray(toDate32(s + toIntervalSecond(utc_offset_s))))
+        SELECT arraySort(groupUniqArray(toInt32(toDate32(s + toIntervalSecond(utc_offset_s)))))
         FROM business_spans
         WHERE s < e AND (calendar, utc_offset_s) IN (SELECT calendar, utc_offset_s FROM institution_settings FINAL WHERE institution = {institution:String})
     ) AS working_days,
+    (SELECT arrayFlatten(arrayMap((days, place) -> arrayWithConstant(days, place), arrayDifference(working_days), arrayEnumerate(working_days)))) AS next_working_day,
     (
         SELECT arrayFilter(c -> c.2 > 0, groupArray((clock, rule.1, rule.2, rule.3)))
         FROM
@@ -60,7 +61,7 @@ FROM
                     SELECT
                         *,
                         if(unit = 'days', days * 86400.,
-                            (toUnixTimestamp64Milli(toDateTime64(due_day, 3, 'UTC')) + 86400000 - offset_s * 1000 - toUnixTimestamp64Milli(asked_at)) / 1000) AS window_s
+                            ((due_day + 1) * 86400000 - offset_s * 1000 - toUnixTimestamp64Milli(asked_at)) / 1000) AS window_s
                     FROM
                     (
                         SELECT
@@ -78,8 +79,8 @@ FROM
                         (
                             SELECT
                                 *,
-                                toDate32(asked_at + toIntervalSecond(offset_s)) AS asked_day,
-                                indexOfAssumeSorted(working_days, arrayFirstOrNull(d -> d > asked_day, working_days)) AS next_day
+                                toInt32(toDate32(asked_at + toIntervalSecond(offset_s))) AS asked_day,
+                                next_working_day[asked_day - working_days[1] + 1] AS next_day
                             FROM int_requests(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
                             WHERE institution = {institution:String}
                         )
