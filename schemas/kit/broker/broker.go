@@ -27,7 +27,7 @@ type Config struct {
 	// Advertise is the host:port that clients are told to use, where something stands between; empty means Addr.
 	Advertise string
 	DataDir   string            // log and offsets live here and survive the process; empty means in memory only
-	Topics    []kafka.TopicSpec // made when they are missing; Replication is of no account here
+	Topics    []kafka.TopicSpec // made when they are missing, given their settings when not; Replication is of no account here
 	Log       *slog.Logger      // nil means slog.Default()
 }
 
@@ -99,7 +99,12 @@ func start(cfg Config) (_ *Broker, err error) {
 			t.Replication = 1
 			topics[i] = t
 		}
-		if err := kafka.EnsureTopics(ctx, kafka.Conn{Brokers: []string{b.addr}, ClientID: "broker"}, topics); err != nil {
+		conn := kafka.Conn{Brokers: []string{b.addr}, ClientID: "broker"}
+		if err := kafka.EnsureTopics(ctx, conn, topics); err != nil {
+			return nil, err
+		}
+		// Also for the sake of retention: the broker looks after it hourly once a topic was given one, and forgets that with its process.
+		if err := kafka.SetTopics(ctx, conn, topics); err != nil {
 			return nil, err
 		}
 	}
@@ -109,12 +114,14 @@ func start(cfg Config) (_ *Broker, err error) {
 // Addr returns the host:port that clients dial.
 func (b *Broker) Addr() string { return b.addr }
 
-// Close flushes the log and stops the broker. Clients lose their connections.
+// Close deletes what the topics' retention has ended, which otherwise happens every hour and never where processes are shorter, flushes the log and stops the broker.
+// Clients lose their connections.
 func (b *Broker) Close() error {
 	if b.sessions != nil {
 		b.sessions.close()
 	}
 	if b.cluster != nil {
+		b.cluster.ApplyRetention()
 		b.cluster.Close()
 	}
 	if b.lock != nil {

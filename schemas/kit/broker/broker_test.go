@@ -1,9 +1,11 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -280,5 +282,56 @@ func TestUnusableDirectory(t *testing.T) {
 	}
 	if _, err := broker.Start(broker.Config{DataDir: file}); err == nil || !strings.Contains(err.Error(), "data directory") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What a topic's retention has ended leaves the disk, also of a topic that was made without one.
+func TestRetentionReachesTheDisk(t *testing.T) {
+	dir := t.TempDir()
+	run := func(config map[string]string, do func(conn kafka.Conn)) {
+		t.Helper()
+		b, err := broker.Start(broker.Config{DataDir: dir, Log: slog.New(slog.DiscardHandler), Topics: []kafka.TopicSpec{{Name: topic, Partitions: 1, Config: config}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(kafka.Conn{Brokers: []string{b.Addr()}})
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const said = "air di tempat kami keruh"
+	holders := func() (n int) {
+		t.Helper()
+		if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			if bytes.Contains(b, []byte(said)) {
+				n++
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	run(nil, func(conn kafka.Conn) {
+		p, err := kafka.NewProducer(kafka.ProducerConfig{Conn: conn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		if err := p.Produce(t.Context(), kafka.Record{Topic: topic, Value: []byte(said)}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	run(map[string]string{"retention.ms": "3600000"}, func(kafka.Conn) {})
+	if holders() == 0 {
+		t.Error("what is an hour old at most is gone")
+	}
+	run(map[string]string{"retention.ms": "1"}, func(kafka.Conn) {})
+	if n := holders(); n > 0 {
+		t.Errorf("%d files hold what the retention has ended", n)
 	}
 }

@@ -74,6 +74,39 @@ func EnsureTopics(ctx context.Context, conn Conn, topics []TopicSpec) error {
 	return nil
 }
 
+// SetTopics gives topics that exist the settings of their specs, which EnsureTopics leaves alone; settings that a spec does not name stay as they are.
+func SetTopics(ctx context.Context, conn Conn, topics []TopicSpec) error {
+	if err := conn.validate(); err != nil {
+		return fmt.Errorf("setting topics: %w", err)
+	}
+	request := &kafkago.IncrementalAlterConfigsRequest{}
+	for _, t := range topics {
+		resource := kafkago.IncrementalAlterConfigsRequestResource{ResourceType: kafkago.ResourceTypeTopic, ResourceName: t.Name}
+		for _, name := range slices.Sorted(maps.Keys(t.Config)) {
+			resource.Configs = append(resource.Configs, kafkago.IncrementalAlterConfigsRequestConfig{Name: name, Value: t.Config[name], ConfigOperation: kafkago.ConfigOperationSet})
+		}
+		if len(resource.Configs) > 0 {
+			request.Resources = append(request.Resources, resource)
+		}
+	}
+	if len(request.Resources) == 0 {
+		return nil
+	}
+	client, transport := conn.client()
+	defer transport.CloseIdleConnections()
+	answer, err := client.IncrementalAlterConfigs(ctx, request)
+	if err != nil {
+		return fmt.Errorf("setting topics on %v: %w", conn.Brokers, err)
+	}
+	var errs []error
+	for _, r := range answer.Resources {
+		if r.Error != nil {
+			errs = append(errs, fmt.Errorf("setting topic %q: %w", r.ResourceName, r.Error))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func ensure(ctx context.Context, client *kafkago.Client, topics []TopicSpec) error {
 	request := &kafkago.CreateTopicsRequest{}
 	names := make([]string, len(topics))

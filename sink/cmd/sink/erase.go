@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
+	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/sink"
 	"github.com/dwiarah/dwiarah/sink/internal/erase"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
@@ -38,12 +42,12 @@ func (c eraseCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.erase(ctx, s)
+	_, err = a.erase(ctx, cfg, s)
 	return errors.Join(err, s.Close())
 }
 
-// erase runs the job and tells what it found.
-func (a *app) erase(ctx context.Context, s *store.Store) (erase.Proof, error) {
+// erase runs the job and tells what it found, and how far it reached.
+func (a *app) erase(ctx context.Context, cfg sink.Config, s *store.Store) (erase.Proof, error) {
 	proof, err := erase.Run(ctx, s, a.Log, erase.Wait)
 	fmt.Fprintf(a.Out, "deleted messages:   %d, of which the timing of %d requests was kept\nmessage_bodies:     %d rows before, %d after\nmessage_facts:      %d rows before, %d after\nmessage_labels:     %d rows before, %d after\n"+
 		"pointers to authors: %d\nexpired rows:        %d\nreplaced data parts still on the disk: %d\n",
@@ -51,11 +55,46 @@ func (a *app) erase(ctx context.Context, s *store.Store) (erase.Proof, error) {
 	if err != nil {
 		return proof, err
 	}
-	_, err = fmt.Fprint(a.Out, `erased from ClickHouse. What is not reached from here:
-- Kafka keeps its copies until the topics' retention ends, 72 h at most; a replay of them stays hidden, and the next run erases it
-- archives kept by whoever imported them; backups of ClickHouse
-`)
-	return proof, err
+	fmt.Fprintln(a.Out, "erased from ClickHouse. What is not reached from here:\n- archives kept by whoever imported them; backups of ClickHouse")
+	return proof, a.tellCopies(ctx, cfg)
+}
+
+const (
+	// mostKafka is how long topics may keep what people wrote.
+	mostKafka = 72 * time.Hour
+	// kafkaTime bounds the question how long they do.
+	kafkaTime = 15 * time.Second
+)
+
+// tellCopies asks Kafka how long it keeps its copies, and fails where that is longer than it may be. A Kafka that does not answer is told of and no failure: what could be erased
+// is erased.
+func (a *app) tellCopies(ctx context.Context, cfg sink.Config) error {
+	conn, err := cfg.Kafka.Conn(sink.ClientID)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, kafkaTime)
+	defer cancel()
+	lives, err := kafka.Lives(ctx, conn, schemas.TopicRaw, schemas.TopicEnriched, schemas.TopicDead)
+	if err != nil {
+		fmt.Fprintf(a.Out, "- Kafka's copies, for as long as its topics keep them: %v are allowed; it did not say (%v)\n", mostKafka, err)
+		return nil
+	}
+	var over []string
+	for _, topic := range slices.Sorted(maps.Keys(lives)) {
+		kept := lives[topic].String()
+		if lives[topic] == kafka.Forever {
+			kept = "ever"
+		}
+		fmt.Fprintf(a.Out, "- Kafka's copies in %s, which keeps records for %s at most; a replay of them stays hidden, and the next run erases it\n", topic, kept)
+		if lives[topic] > mostKafka {
+			over = append(over, topic+" for "+kept)
+		}
+	}
+	if len(over) > 0 {
+		return fmt.Errorf("Kafka keeps what people wrote for too long, %s: %v are allowed, by retention.ms, segment.ms and an hour for the deletion; deploy/kafka/topics.yaml has what to set", strings.Join(over, ", "), mostKafka)
+	}
+	return nil
 }
 
 type subjectCommands struct {
@@ -117,7 +156,7 @@ func (c subjectCommand) run(ctx context.Context, a *app, action string) (err err
 		if err := office.Bury(ctx, subject, record.Started); err != nil {
 			return err
 		}
-		if record.Proof, err = a.erase(ctx, office.Store); err != nil {
+		if record.Proof, err = a.erase(ctx, cfg, office.Store); err != nil {
 			return err
 		}
 		record.Messages = uint64(record.Proof.Messages)

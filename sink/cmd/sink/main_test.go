@@ -356,6 +356,31 @@ func TestDeadLettersArePurged(t *testing.T) {
 	}
 }
 
+// Erasing says how long Kafka keeps its copies, by what the brokers have set, and fails where that is too long.
+func TestEraseSaysHowLongKafkaKeepsCopies(t *testing.T) {
+	start := func(enriched map[string]string) command {
+		t.Helper()
+		b, err := broker.Start(broker.Config{Log: slog.New(slog.DiscardHandler), Topics: []kafka.TopicSpec{
+			{Name: schemas.TopicRaw, Partitions: 1, Config: map[string]string{"retention.ms": "216000000", "segment.ms": "28800000"}}, {Name: schemas.TopicEnriched, Partitions: 1, Config: enriched},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { b.Close() })
+		c, _ := configured(t, b.Addr())
+		return c
+	}
+	c := start(map[string]string{"retention.ms": "-1"})
+	code, out, errOut := c.run("erase", "--pending")
+	if code == 0 || !strings.Contains(out, "mentions.raw.v1, which keeps records for 69h0m0s at most") || !strings.Contains(errOut, "too long, mentions.enriched.v1 for ever: 72h0m0s are allowed") {
+		t.Errorf("with a topic without retention it ended with %d: %s%s", code, out, errOut)
+	}
+	c = start(map[string]string{"retention.ms": "3600000", "segment.ms": "3600000"})
+	c.want([]string{"erase", "--pending"}, "mentions.enriched.v1, which keeps records for 3h0m0s at most")
+	c, _ = configured(t)
+	c.want([]string{"erase", "--pending"}, "it did not say")
+}
+
 func TestDeadLettersAreListedShownAndReplayed(t *testing.T) {
 	conn := withTopics(t, kafka.TopicSpec{Name: schemas.TopicRaw, Partitions: 1}, kafka.TopicSpec{Name: schemas.TopicEnriched, Partitions: 1}, kafka.TopicSpec{Name: schemas.TopicDead, Partitions: 1})
 	c, _ := configured(t, conn.Brokers...)

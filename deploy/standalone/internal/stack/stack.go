@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -144,10 +145,15 @@ func (s *Stack) start(ctx context.Context) error {
 	return s.build(ctx, directory, keys)
 }
 
+// topics keep what people wrote as long as those of deploy/kafka do. The embedded broker deletes whole segments and closes them by size alone, so they are small: in a partition that
+// gets less than a mebibyte in 72 hours, and something in each of them, a text stays longer.
 func topics() []kafka.TopicSpec {
+	const text, ledger, segment = 60 * time.Hour, 30 * 24 * time.Hour, 8 * time.Hour
 	var specs []kafka.TopicSpec
-	for _, name := range []string{schemas.TopicRaw, schemas.TopicEnriched, schemas.TopicDead, schemas.TopicLedger} {
-		specs = append(specs, kafka.TopicSpec{Name: name, Partitions: partitions, Replication: 1})
+	for name, kept := range map[string]time.Duration{schemas.TopicRaw: text, schemas.TopicEnriched: text, schemas.TopicDead: text, schemas.TopicLedger: ledger} {
+		specs = append(specs, kafka.TopicSpec{Name: name, Partitions: partitions, Replication: 1, Config: map[string]string{
+			"retention.ms": strconv.FormatInt(kept.Milliseconds(), 10), "segment.ms": strconv.FormatInt(segment.Milliseconds(), 10), "segment.bytes": strconv.Itoa(1 << 20),
+		}})
 	}
 	return specs
 }
