@@ -1,8 +1,11 @@
 package report
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -12,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -244,6 +248,7 @@ func TestReportsOfTheSample(t *testing.T) {
 			}
 		}
 	}
+	holdsNobody(t, dir, letters, s)
 	// The sample is made so that the restricted mean wait ranks the one first that answers the hard questions too.
 	b, err := os.ReadFile(filepath.Join(dir, "weekly-_all-2026-W39.csv"))
 	if err != nil {
@@ -258,6 +263,76 @@ func TestReportsOfTheSample(t *testing.T) {
 	}
 	if want := []string{"tirta-lengkara", "dukcapil-argaluhur"}; !slices.Equal(ranked, want) {
 		t.Errorf("ranked %v, want %v", ranked, want)
+	}
+}
+
+// holdsNobody looks in every file and mail of the reports for whoever wrote anything in the sample, and for what they wrote: reports are not erased, so they must hold nothing of it.
+func holdsNobody(t *testing.T, dir string, letters *post, s *sample.Sample) {
+	t.Helper()
+	exports := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		exports[filepath.Base(path)] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range letters.all {
+		exports["mail of "+m.Stem] = strings.Join([]string{m.Subject, string(m.MailHTML), string(m.HTML), string(m.Text), string(m.CSV)}, "\n")
+	}
+	if len(exports) < 12 {
+		t.Fatalf("%d exports", len(exports))
+	}
+	people, said := map[string]string{}, map[string]bool{}
+	note := func(word, what string) {
+		if len(word) > 5 { // shorter ones are words of the report's own
+			people[word] = what
+		}
+	}
+	official := map[string]bool{}
+	for _, m := range s.Messages {
+		if m.URL != "" { // only an institution's own messages have one
+			official[m.AuthorID] = true
+		}
+	}
+	for _, m := range s.Messages {
+		note(m.MessageID, "the id of a message")
+		if !official[m.AuthorID] {
+			note(m.AuthorID, "an author")
+		}
+		if len(m.Text) > 20 {
+			said[html.EscapeString(m.Text)], said[m.Text] = true, true
+		}
+	}
+	for _, k := range s.Key.Institutions {
+		for _, e := range s.World(k.ID).Messages {
+			note(e.Message.AuthorKey, "the key of an author")
+			note(hex.EncodeToString(e.Message.MessageKey), "the key of a message")
+		}
+	}
+	if len(people) < 1000 || len(said) < 1000 {
+		t.Fatalf("%d ids and keys, %d texts to look for", len(people), len(said))
+	}
+	for name, text := range exports {
+		for word := range strings.FieldsFuncSeq(text, func(r rune) bool {
+			return !(unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '.' || r == '-')
+		}) {
+			if what := people[word]; what != "" {
+				t.Errorf("%s holds %s", name, what)
+			}
+		}
+		if strings.HasSuffix(name, ".csv") && strings.Contains(text, "@") {
+			t.Errorf("%s holds something like a handle or an address", name)
+		}
+		for sentence := range said {
+			if strings.Contains(text, sentence) {
+				t.Errorf("%s holds what somebody wrote", name)
+			}
+		}
 	}
 }
 

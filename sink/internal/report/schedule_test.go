@@ -96,6 +96,7 @@ func (q quiet) Read(_ context.Context, in figures.Institution, p period.Period, 
 type post struct {
 	mu   sync.Mutex
 	sent []string
+	all  []mail.Mail
 	fail func(mail.Mail) error
 }
 
@@ -107,7 +108,7 @@ func (p *post) Send(_ context.Context, m mail.Mail) error {
 			return err
 		}
 	}
-	p.sent = append(p.sent, m.Stem+" "+strings.Join(m.To, ","))
+	p.sent, p.all = append(p.sent, m.Stem+" "+strings.Join(m.To, ",")), append(p.all, m)
 	return nil
 }
 
