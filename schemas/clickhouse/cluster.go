@@ -31,7 +31,7 @@ var (
 )
 
 // Cluster returns the statements that make the database on a ClickHouse cluster of that name, from the same files that Migrate applies to one node: every
-// table replicated, the big ones as NAME_local on each shard with a Distributed table NAME before them, the views over those. Servers need the macros {shard} and
+// table replicated, the big ones as NAME_local on each shard with a Distributed table NAME before them, and so the views without parameters; the others over those. Servers need the macros {shard} and
 // {replica} and a Keeper. Every statement may be repeated. What the statements did is recorded, so that Migrate then finds nothing to do.
 func Cluster(name, database string) ([]string, error) { return cluster(name, database, files) }
 
@@ -49,8 +49,7 @@ func cluster(name, database string, from fs.FS) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	on := " ON CLUSTER " + name
-	statements := []string{"CREATE DATABASE IF NOT EXISTS " + database + on}
+	statements := []string{"CREATE DATABASE IF NOT EXISTS " + database + " ON CLUSTER " + name}
 	record := script{name: "schema_migrations", sql: recordTable}
 	for _, m := range append([]script{record}, migrations...) {
 		made, err := m.onCluster(name, database)
@@ -59,18 +58,47 @@ func cluster(name, database string, from fs.FS) ([]string, error) {
 		}
 		statements = append(statements, made...)
 	}
+	local := slices.Clone(sharded)
 	for _, v := range views {
-		if !viewForm.MatchString(v.sql) {
-			return nil, fmt.Errorf("%s: no CREATE OR REPLACE VIEW NAME AS on a line of its own", v.name)
+		made, err := v.viewOnCluster(name, database, local)
+		if err != nil {
+			return nil, err
 		}
-		sql := viewForm.ReplaceAllString(v.sql, "CREATE OR REPLACE VIEW "+database+".$1"+on+" AS")
-		statements = append(statements, internalView.ReplaceAllString(sql, "FROM "+database+".$1"))
+		if len(made) > 1 {
+			local = append(local, v.object())
+		}
+		statements = append(statements, made...)
 	}
 	var noted []string
 	for _, s := range slices.Concat(migrations, views) {
 		noted = append(noted, fmt.Sprintf("('%s', '%s', now64(6, 'UTC'))", s.name, s.checksum))
 	}
 	return append(statements, "INSERT INTO "+database+".schema_migrations VALUES\n"+strings.Join(noted, ",\n")), nil
+}
+
+// viewOnCluster returns a view's statements on a cluster. One without parameters is made on each shard as NAME_local, over what lies there under the names of local, with a
+// Distributed table before it: its joins never leave the shard, and the condition on the institution, which stands beside its name wherever it is read, finds the shard.
+func (s script) viewOnCluster(name, database string, local []string) ([]string, error) {
+	body, said, commented := strings.Cut(s.sql, "\nCOMMENT '")
+	if !viewForm.MatchString(body) || !commented {
+		return nil, fmt.Errorf("%s: no CREATE OR REPLACE VIEW NAME AS on a line of its own, or no COMMENT at its end", s.name)
+	}
+	on := " ON CLUSTER " + name
+	said = "\nCOMMENT '" + said
+	if strings.Contains(body, "{") || internalView.MatchString(body) {
+		body = viewForm.ReplaceAllString(body, "CREATE OR REPLACE VIEW "+database+".$1"+on+" AS")
+		return []string{internalView.ReplaceAllString(body, "FROM "+database+".$1") + said}, nil
+	}
+	names := strings.Join(local, "|")
+	body = regexp.MustCompile(`\b(?:FROM |JOIN )(?:`+names+`)\b|\b(?:`+names+`)\.`).ReplaceAllStringFunc(body, func(found string) string {
+		table := strings.TrimSuffix(found, ".")
+		return table + "_local" + strings.TrimPrefix(found, table)
+	})
+	whole := database + "." + s.object()
+	return []string{
+		viewForm.ReplaceAllString(body, "CREATE OR REPLACE VIEW "+whole+"_local"+on+" AS") + said,
+		"CREATE OR REPLACE TABLE " + whole + on + " AS " + whole + "_local\nENGINE = Distributed(" + name + ", " + database + ", " + s.object() + "_local, " + shardingKey + ")" + said,
+	}, nil
 }
 
 // onCluster returns a table's statements on a cluster.

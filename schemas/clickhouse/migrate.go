@@ -167,8 +167,9 @@ func (r *migrationRecord) note(ctx context.Context, name, checksum string) error
 	return nil
 }
 
+// viewNames are the views there are. On a cluster those without parameters are Distributed tables, see Cluster.
 func viewNames(ctx context.Context, conn driver.Conn) (map[string]bool, error) {
-	rows, err := conn.Query(ctx, "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View'")
+	rows, err := conn.Query(ctx, "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine IN ('View', 'Distributed')")
 	if err != nil {
 		return nil, fmt.Errorf("listing views: %w", err)
 	}

@@ -47,7 +47,7 @@ const mostCandidates = "20000"
 const candidates = `
 SELECT f.platform AS platform, f.message_id AS message_id, f.model_version AS model_version, %s
 FROM (SELECT * FROM message_facts FINAL WHERE institution = {institution:String} AND direction = 'inbound' AND sentiment != 'unknown') AS f
-LEFT SEMI JOIN (SELECT platform, message_id FROM int_messages(institution = {institution:String}, from = '2000-01-01 00:00:00.000', to = '2200-01-01 00:00:00.000') WHERE role = 'addressed' AND deleted_at IS NULL) AS a
+LEFT SEMI JOIN (SELECT platform, message_id FROM int_messages WHERE institution = {institution:String} AND role = 'addressed' AND deleted_at IS NULL) AS a
     ON a.platform = f.platform AND a.message_id = f.message_id
 LEFT SEMI JOIN (SELECT platform, message_id FROM message_texts WHERE institution = {institution:String}) AS t ON t.platform = f.platform AND t.message_id = f.message_id
 LEFT ANTI JOIN (SELECT platform, message_id FROM message_labels WHERE institution = {institution:String} AND head = {head:String} AND annotator = {annotator:String}) AS l

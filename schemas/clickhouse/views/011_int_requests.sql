@@ -1,19 +1,20 @@
 -- A reply in the same thread that addresses the author stops the clock of every message of that author that is not later. Descending order and a RANGE frame
 -- make that one pass: the rows seen so far are those at the same instant or later. A message folds into the one before it if that one, at most 24 h older,
--- was unanswered when it was written; looking at the nearest earlier one is enough, because an older one is answered no later and lies further back.
+-- was unanswered when it was written, that is without a reply from that one's instant to this one's; looking at the nearest earlier one is enough, because an older
+-- one is answered no later and lies further back.
 -- Of an erased message settled_requests keeps the timing; it takes the place of whatever a replay brings back of it.
 -- The 30 days before the period are read as well, for the folding (24 hours) and for the replies that a request may follow, and everything after it, for the replies.
--- The steps are subqueries of their own for the sake of the analysis, as in int_messages. now_obs is the least end of complete reading over the connectors that read in the period: beyond it nothing is known, so nothing is seen.
+-- now_obs is the least end of complete reading over the connectors that read in the period: beyond it nothing is known, so nothing is seen.
 -- institution = '' means every institution; it serves the view requests and nothing else.
 CREATE OR REPLACE VIEW int_requests AS
 WITH
-    events AS
+    spoken AS
     (
         SELECT
             institution,
             platform,
             thread,
-            arrayJoin(authors) AS author,
+            author,
             message_id,
             message_key,
             created_at,
@@ -21,38 +22,22 @@ WITH
             role = 'reply' AS is_reply,
             risk_tags,
             sentiment,
-            tone
-        FROM int_messages(
-            institution = {institution:String},
-            from = {from:DateTime64(3, 'UTC')} - toIntervalDay(30),
-            to = '2299-12-31 00:00:00')
-        WHERE needs_reply OR (role = 'reply' AND deleted_at IS NULL)
-    ),
-    clocks AS
-    (
-        SELECT
-            *,
-            minIf(toNullable(created_at), is_reply) OVER (
+            tone,
+            minIf(toNullable(created_at), role = 'reply') OVER (
                 PARTITION BY institution, platform, thread, author
                 ORDER BY created_at DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_reply_at,
             -- of a message and a reply at one instant the message comes first
-            maxIf(toNullable(created_at), is_reply) OVER (
+            maxIf(toNullable(created_at), role = 'reply') OVER (
                 PARTITION BY institution, platform, thread, author
-                ORDER BY created_at, is_reply ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS last_reply_at
-        FROM events
-    ),
-    neighbours AS
-    (
-        SELECT
-            *,
-            count() OVER before AS earlier,
-            any(created_at) OVER before AS previous_at,
-            any(first_reply_at) OVER before AS previous_reply_at
-        FROM clocks
-        WHERE NOT is_reply
-        WINDOW before AS (
-            PARTITION BY institution, platform, thread, author
-            ORDER BY created_at, message_id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING)
+                ORDER BY created_at, role = 'reply' ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS last_reply_at,
+            min(toNullable(created_at)) OVER (
+                PARTITION BY institution, platform, thread, author, role = 'reply'
+                ORDER BY created_at, message_id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS previous_at
+        FROM int_messages
+        ARRAY JOIN authors AS author
+        WHERE ({institution:String} = '' OR institution = {institution:String})
+            AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(30)
+            AND (needs_reply OR (role = 'reply' AND deleted_at IS NULL))
     ),
     known AS
     (
@@ -84,18 +69,18 @@ WITH
             n.created_at AS created_at, n.first_reply_at AS first_reply_at, n.deleted_at AS deleted_at,
             n.deleted_at IS NULL AS stands, n.risk_tags AS risk_tags, n.sentiment AS sentiment, n.tone AS tone,
             n.deleted_at IS NULL AND ifNull(n.last_reply_at >= n.created_at - toIntervalDay(30), false) AS follows_reply
-        FROM neighbours AS n
+        FROM spoken AS n
         LEFT ANTI JOIN settled AS s ON s.institution = n.institution AND s.platform = n.platform AND s.message_key = n.message_key
-        WHERE NOT (
-            n.earlier > 0
-            AND dateDiff('millisecond', n.previous_at, n.created_at) <= 86400000
-            AND (n.previous_reply_at IS NULL OR n.previous_reply_at > n.created_at))
+        WHERE NOT n.is_reply AND NOT (
+            ifNull(dateDiff('millisecond', n.previous_at, n.created_at) <= 86400000, false)
+            AND NOT ifNull(n.last_reply_at >= n.previous_at, false) AND NOT ifNull(n.first_reply_at = n.created_at, false))
         UNION ALL
         SELECT institution, platform, '' AS thread, '' AS message_id, '' AS author, asked_at AS created_at, replied_at AS first_reply_at, deleted_at,
             false AS stands, [] AS risk_tags, '' AS sentiment, NULL AS tone, false AS follows_reply
         FROM settled
         WHERE NOT folded
     ),
+    -- replied at the instant of the deletion is replied
     asked AS
     (
         SELECT
@@ -106,8 +91,10 @@ WITH
             c.author AS author_key,
             c.created_at AS asked_at,
             o.now_obs AS now_obs,
-            if(c.first_reply_at <= o.now_obs, c.first_reply_at, NULL) AS replied_at,
-            if(c.deleted_at <= o.now_obs, c.deleted_at, NULL) AS gone_at,
+            multiIf(c.first_reply_at <= least(o.now_obs, ifNull(c.deleted_at, o.now_obs)), 'replied', c.deleted_at <= o.now_obs, 'deleted', 'open') AS outcome,
+            greatest(c.created_at, least(o.now_obs, ifNull(c.first_reply_at, o.now_obs), ifNull(c.deleted_at, o.now_obs))) AS ended_at,
+            c.first_reply_at AS first_reply_at,
+            c.deleted_at AS gone_at,
             c.stands AS stands,
             c.risk_tags AS risk_tags,
             c.sentiment AS sentiment,
@@ -126,19 +113,6 @@ WITH
         WHERE c.created_at >= {from:DateTime64(3, 'UTC')}
             AND c.created_at < {to:DateTime64(3, 'UTC')}
             AND c.created_at <= o.now_obs
-    ),
-    -- replied at the instant of the deletion is replied
-    outcomes AS
-    (
-        SELECT *, multiIf(replied_at <= ifNull(gone_at, replied_at), 'replied', gone_at IS NOT NULL, 'deleted', 'open') AS outcome
-        FROM asked
-    ),
-    ended AS
-    (
-        SELECT
-            *,
-            greatest(asked_at, assumeNotNull(multiIf(outcome = 'replied', replied_at, outcome = 'deleted', gone_at, toNullable(now_obs)))) AS ended_at
-        FROM outcomes
     )
 SELECT
     q.institution AS institution,
@@ -147,7 +121,7 @@ SELECT
     q.thread AS root_id,
     q.author_key AS author_key,
     q.asked_at AS asked_at,
-    if(q.outcome = 'replied', q.replied_at, NULL) AS answered_at,
+    if(q.outcome = 'replied', q.first_reply_at, NULL) AS answered_at,
     if(q.outcome = 'deleted', q.gone_at, NULL) AS deleted_at,
     q.outcome AS outcome,
     dateDiff('millisecond', q.asked_at, q.ended_at) / 1000 AS wait_s,
@@ -160,7 +134,7 @@ SELECT
     q.risk_tags AS risk_tags,
     q.sentiment AS sentiment,
     q.tone AS tone
-FROM ended AS q
+FROM asked AS q
 ASOF LEFT JOIN business_spans AS s0
     ON s0.calendar = q.calendar AND s0.utc_offset_s = q.utc_offset_s AND q.asked_at >= s0.s
 ASOF LEFT JOIN business_spans AS s1

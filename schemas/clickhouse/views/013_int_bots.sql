@@ -18,8 +18,9 @@ WITH
             min(created_at) OVER (PARTITION BY author_key ORDER BY created_at, platform, message_id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS previous_at,
             count() OVER (PARTITION BY author_key ORDER BY created_at, platform, message_id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS earlier,
             count() OVER (PARTITION BY author_key, text_hash ORDER BY created_at, platform, message_id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS same_earlier
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
-        WHERE institution = {institution:String} AND deleted_at IS NULL AND role = 'addressed'
+        FROM int_messages
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL AND role = 'addressed'
     ),
     scored AS
     (

@@ -30,9 +30,10 @@ FROM
             countIf(part.1 AND role = 'reply') AS own_replies,
             countIf(NOT part.1 AND role = 'addressed') AS in_u,
             countIf(NOT part.1 AND role = 'reply') AS out_u
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+        FROM int_messages
         ARRAY JOIN arrayPushFront(arrayMap(a -> (false, a), authors), (true, '')) AS part
-        WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('reply', 'addressed')
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL AND role IN ('reply', 'addressed')
         GROUP BY author
     )
 )

@@ -25,9 +25,10 @@ FROM
             maxIf(created_at, NOT part.1 AND role = 'addressed') AS last_in,
             groupArrayIf(created_at, NOT part.1 AND role = 'reply') AS reply_times,
             arrayMap(x -> x.3, arraySort(groupArrayIf((created_at, message_id, role), part.1))) AS sides
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+        FROM int_messages
         ARRAY JOIN arrayPushFront(arrayMap(a -> (false, a), authors), (true, '')) AS part
-        WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('reply', 'addressed')
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL AND role IN ('reply', 'addressed')
         GROUP BY platform, thread, own_turn, author
     )
     GROUP BY platform, thread

@@ -10,8 +10,9 @@ WITH
         SELECT
             model_version,
             [countIf(sentiment = 'negative'), countIf(sentiment = 'neutral'), countIf(sentiment = 'positive')] AS counts
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
-        WHERE institution = {institution:String} AND deleted_at IS NULL AND role = 'addressed' AND sentiment IN ('negative', 'neutral', 'positive')
+        FROM int_messages
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL AND role = 'addressed' AND sentiment IN ('negative', 'neutral', 'positive')
         GROUP BY model_version
     ),
     matrices AS

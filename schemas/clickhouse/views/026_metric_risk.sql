@@ -37,8 +37,9 @@ WITH
         FROM
         (
             SELECT model_version, risk_severity, risk_weight, risk_p, author_key, risk_tags[1] AS first_tag, arrayPushFront(risk_tags, '') AS tags
-            FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
-            WHERE institution = {institution:String} AND deleted_at IS NULL AND role = 'addressed'
+            FROM int_messages
+            WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+                AND deleted_at IS NULL AND role = 'addressed'
         )
         ARRAY JOIN tags AS tag
         GROUP BY model_version, tag

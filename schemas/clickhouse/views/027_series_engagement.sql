@@ -58,9 +58,10 @@ FROM
                 countIf(part.1 AND role = 'reply') AS replies_here,
                 countIf(NOT part.1 AND role = 'addressed') AS in_u,
                 countIf(NOT part.1 AND role = 'reply') AS out_u
-            FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+            FROM int_messages
             ARRAY JOIN arrayPushFront(arrayMap(a -> (false, a), authors), (true, '')) AS part
-            WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('reply', 'addressed')
+            WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+                AND deleted_at IS NULL AND role IN ('reply', 'addressed')
             GROUP BY bucket_number, author
         )
         GROUP BY bucket_number
@@ -71,8 +72,9 @@ FROM
             countIf(role = 'addressed' AND sentiment IN ('negative', 'neutral', 'positive')) AS labelled,
             countIf(role = 'addressed' AND sentiment = 'negative') AS negative,
             sumIf(toDecimal128(risk_weight * arraySum(tag -> toFloat64(risk_p[tag]), risk_tags), 12), role = 'addressed') AS load
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
-        WHERE institution = {institution:String} AND deleted_at IS NULL
+        FROM int_messages
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL
         GROUP BY bucket_number
         UNION ALL
         SELECT

@@ -12,8 +12,9 @@ WITH
             created_at,
             any(created_at) OVER before AS previous_at,
             count() OVER before AS earlier
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
-        WHERE institution = {institution:String} AND deleted_at IS NULL AND role = 'reply'
+        FROM int_messages
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL AND role = 'reply'
         WINDOW before AS (PARTITION BY platform, thread ORDER BY created_at, message_id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING)
     ),
     episodes AS

@@ -14,8 +14,9 @@ WITH
         FROM
         (
             SELECT *
-            FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
-            WHERE institution = {institution:String} AND deleted_at IS NULL AND role = 'broadcast'
+            FROM int_messages
+            WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+                AND deleted_at IS NULL AND role = 'broadcast'
         ) AS p
         ASOF LEFT JOIN
         (

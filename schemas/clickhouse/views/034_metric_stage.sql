@@ -44,12 +44,10 @@ WITH
                 minIf(created_at, NOT own AND role = 'addressed') AS first_in,
                 maxIf(created_at, NOT own AND role = 'addressed') AS last_in,
                 groupArrayIf(created_at, NOT own AND role = 'reply') AS reply_times
-            FROM int_messages(
-                institution = {institution:String},
-                from = {from:DateTime64(3, 'UTC')} - toIntervalMillisecond(2 * greatest(0, dateDiff('millisecond', {from:DateTime64(3, 'UTC')}, {to:DateTime64(3, 'UTC')}))),
-                to = {to:DateTime64(3, 'UTC')})
+            FROM int_messages
             ARRAY JOIN arrayPushFront(arrayMap(a -> (false, a), authors), (true, '')) AS part
-            WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('broadcast', 'reply', 'addressed')
+            WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalMillisecond(2 * greatest(0, dateDiff('millisecond', {from:DateTime64(3, 'UTC')}, {to:DateTime64(3, 'UTC')}))) AND created_at < {to:DateTime64(3, 'UTC')}
+                AND deleted_at IS NULL AND role IN ('broadcast', 'reply', 'addressed')
             GROUP BY period, platform, thread, own, author
         )
         GROUP BY period, platform, thread

@@ -28,8 +28,9 @@ WITH
     said AS
     (
         SELECT platform, author_key, created_at, argMin(tuple(tone), message_id).1 AS next_tone
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = '2299-12-31 00:00:00')
-        WHERE institution = {institution:String} AND deleted_at IS NULL AND role = 'addressed'
+        FROM int_messages
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL AND role = 'addressed'
         GROUP BY platform, author_key, created_at
     ),
     moved AS

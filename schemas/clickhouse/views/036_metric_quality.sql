@@ -82,8 +82,9 @@ FROM
     FROM
     (
         SELECT *, created_at >= {from:DateTime64(3, 'UTC')} AS here
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')} - toIntervalDay(90), to = {to:DateTime64(3, 'UTC')})
-        WHERE institution = {institution:String} AND deleted_at IS NULL
+        FROM int_messages
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(90) AND created_at < {to:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL
     )
 )
 COMMENT 'M25. Can the figures of the period be trusted. coverage: the part of the time that the connectors read completely (coverage_worst: the least of the connectors); greyed_out: coverage is unknown or under 0.95, show other figures in grey. lag_p95_s: from a message to its reading, archives left out. duplicate_share: of the messages to the institution with a text of some length, those that repeat an earlier one of their author. delete_latency_p99_s: from a deletion to our knowing of it. drift_psi: how far the labels of the classifier have moved from those of the 90 days before (population stability index, above 0.25 is a lot; NULL under 50 labels). n: messages. Parameters: institution, from, to. One row.'

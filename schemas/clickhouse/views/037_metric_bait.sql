@@ -38,8 +38,9 @@ FROM
     FROM
     (
         SELECT *, role = 'broadcast' AS is_post, if(is_post, message_id, thread) AS post
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = '2299-12-31 00:00:00')
-        WHERE institution = {institution:String} AND deleted_at IS NULL
+        FROM int_messages
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL
             AND (role = 'addressed' OR (role = 'broadcast' AND created_at < {to:DateTime64(3, 'UTC')}))
     ) AS m
     GROUP BY platform, post

@@ -41,11 +41,9 @@ WITH
             sumMapIf(map(toInt32(toDate32(created_at + toIntervalSecond(assumeNotNull(offset_s)))), toInt64(1)), role = 'broadcast') AS posts,
             sumMapIf(map(toInt32(toDate32(created_at + toIntervalSecond(assumeNotNull(offset_s)))), toInt64(1)), role = 'addressed') AS mentions,
             sumMapIf(map(toInt32(toDate32(created_at + toIntervalSecond(assumeNotNull(offset_s)))), ifNull(views, 0)), role = 'broadcast') AS impressions
-        FROM int_messages(
-            institution = {institution:String},
-            from = {from:DateTime64(3, 'UTC')} - toIntervalDay(30),
-            to = {to:DateTime64(3, 'UTC')} + toIntervalDay(1))
-        WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('broadcast', 'addressed')
+        FROM int_messages
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(30) AND created_at < {to:DateTime64(3, 'UTC')} + toIntervalDay(1)
+            AND deleted_at IS NULL AND role IN ('broadcast', 'addressed')
         GROUP BY platform, account
     )
 SELECT

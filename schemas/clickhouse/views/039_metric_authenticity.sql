@@ -16,9 +16,10 @@ WITH
         SELECT
             content,
             arraySort(groupArrayIf((toUnixTimestamp64Milli(created_at), author_key, platform, message_id), role = 'addressed')) AS uses
-        FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+        FROM int_messages
         ARRAY JOIN arrayDistinct(arrayFilter(h -> h != 0, arrayPushBack(link_hashes, text_hash))) AS content
-        WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('addressed', 'broadcast', 'reply', 'auto_reply')
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+            AND deleted_at IS NULL AND role IN ('addressed', 'broadcast', 'reply', 'auto_reply')
         GROUP BY content
         HAVING countIf(role != 'addressed') = 0 AND length(uses) > 1
     ),

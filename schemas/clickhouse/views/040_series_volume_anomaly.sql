@@ -37,8 +37,9 @@ WITH
             SELECT
                 intDiv(toUnixTimestamp64Milli(created_at), 3600000) AS h,
                 dateDiff('millisecond', created_at, ingested_at) <= setting['anomaly_live_s'] * 1000 AS is_live
-            FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')} - toIntervalDay(43), to = {to:DateTime64(3, 'UTC')})
-            WHERE institution = {institution:String} AND deleted_at IS NULL AND role = 'addressed'
+            FROM int_messages
+            WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(43) AND created_at < {to:DateTime64(3, 'UTC')}
+                AND deleted_at IS NULL AND role = 'addressed'
         )
     ),
     hours AS

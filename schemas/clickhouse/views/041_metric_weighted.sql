@@ -35,9 +35,10 @@ WITH
                 countIf(NOT part.1 AND role = 'addressed' AND sentiment IN ('negative', 'neutral', 'positive')) AS labelled,
                 countIf(NOT part.1 AND role = 'addressed' AND sentiment = 'negative') AS negative,
                 countIf(NOT part.1 AND role = 'addressed' AND sentiment = 'positive') AS positive
-            FROM int_messages(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+            FROM int_messages
             ARRAY JOIN arrayPushFront(arrayMap(a -> (false, a), authors), (true, '')) AS part
-            WHERE institution = {institution:String} AND deleted_at IS NULL AND role IN ('reply', 'addressed')
+            WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
+                AND deleted_at IS NULL AND role IN ('reply', 'addressed')
             GROUP BY author
         ) AS m
         LEFT JOIN (SELECT author_key, assumeNotNull(weight) AS weight FROM bots) AS b ON b.author_key = m.author

@@ -4,8 +4,8 @@ WITH
     events AS
     (
         SELECT platform, thread, arrayJoin(authors) AS author, message_id, message_key, created_at, deleted_at, role = 'reply' AS is_reply
-        FROM int_messages(institution = {institution:String}, from = '1970-01-02 00:00:00', to = '2299-12-31 00:00:00')
-        WHERE needs_reply OR (role = 'reply' AND deleted_at IS NULL)
+        FROM int_messages
+        WHERE institution = {institution:String} AND (needs_reply OR (role = 'reply' AND deleted_at IS NULL))
     ),
     clocks AS
     (
