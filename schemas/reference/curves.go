@@ -143,9 +143,6 @@ type Handling struct {
 	BHandlingP90S  *float64 `json:"b_handling_p90_s"`
 }
 
-// handlingGap is the silence that ends an episode of replies.
-const handlingGap = 72 * time.Hour
-
 // Handling is M8 over the R of a period.
 func (r *Reading) Handling(from, to time.Time) Handling {
 	replies := map[thread][]time.Time{}
@@ -169,10 +166,11 @@ func (r *Reading) Handling(from, to time.Time) Handling {
 			}
 		}
 	}
+	gap := r.setting("handling_gap_s", from)
 	for _, at := range replies {
 		first := 0
 		for i := range at {
-			if i > first && at[i].Sub(at[i-1]) > handlingGap {
+			if i > first && at[i].Sub(at[i-1]).Seconds() > gap {
 				end(at[first], at[i-1], i-first)
 				first = i
 			}

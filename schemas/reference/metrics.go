@@ -371,7 +371,7 @@ type Sentiment struct {
 	ModelVersions []string `json:"model_versions"`
 }
 
-// fewestForShare is the least number of messages for which a net sentiment, or a corrected share, is shown.
+// fewestForShare is the least number of messages for which a corrected share of a risk tag is shown.
 const fewestForShare = 50
 
 // Sentiment is M16 over the labelled I_addr of a period.
@@ -395,7 +395,7 @@ func (r *Reading) Sentiment(from, to time.Time) Sentiment {
 	s.RawNegative = ratio(float64(labelled[schemas.Negative]), n)
 	s.RawNeutral = ratio(float64(labelled[schemas.Neutral]), n)
 	s.RawPositive = ratio(float64(labelled[schemas.Positive]), n)
-	if s.N < fewestForShare {
+	if n < r.setting("sentiment_least", from) {
 		return s
 	}
 	p, q := *s.RawPositive, *s.RawNegative

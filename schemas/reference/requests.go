@@ -31,7 +31,7 @@ type Request struct {
 	Outcome       string     `json:"outcome"`
 	WaitS         float64    `json:"wait_s"`
 	BusinessWaitS *float64   `json:"business_wait_s"`
-	// followsReply tells that the message stands and the author had got an R in the thread in the 30 days before.
+	// followsReply tells that the message stands and the author had got an R in the thread at most follow_up_s before.
 	followsReply bool
 	message      *row
 }
@@ -39,12 +39,10 @@ type Request struct {
 // ask is a request before now_obs cuts off what is not yet known.
 type ask struct {
 	*row
-	answeredMs   *int64
-	followsReply bool
+	answeredMs *int64
+	// repliedMs is the last R to the author in the thread before it; nil without one.
+	repliedMs *int64
 }
-
-// followWithin is how long a reply makes the author's next requests in the thread follow-ups.
-const followWithin = 30 * 24 * time.Hour
 
 // asksOf walks the messages that need a reply and drops those that fold into an earlier, still unanswered one.
 func asksOf(rows []*row) []*ask {
@@ -82,10 +80,13 @@ func asksOf(rows []*row) []*ask {
 				return m.CreatedAtMs-earlier.CreatedAtMs <= foldWithin.Milliseconds() && (answered == nil || *answered > m.CreatedAtMs)
 			})
 			if !folded {
-				follows := m.deletedMs == nil && slices.ContainsFunc(answers[k], func(at int64) bool {
-					return at < m.CreatedAtMs && m.CreatedAtMs-at <= followWithin.Milliseconds()
-				})
-				asks = append(asks, &ask{m, firstAnswer(m.CreatedAtMs), follows})
+				a := &ask{row: m, answeredMs: firstAnswer(m.CreatedAtMs)}
+				for _, at := range answers[k] {
+					if at < m.CreatedAtMs && (a.repliedMs == nil || at > *a.repliedMs) {
+						a.repliedMs = &at
+					}
+				}
+				asks = append(asks, a)
 			}
 		}
 	}
@@ -107,6 +108,7 @@ func (r *Reading) RequestsBetween(from, to time.Time) []Request {
 		return nil
 	}
 	nowMs := now.UnixMilli()
+	followUpMs := 1000 * r.setting("follow_up_s", from)
 	var requests []Request
 	for _, a := range r.asks {
 		if !within(a.CreatedAtMs, from, to) || a.CreatedAtMs > nowMs {
@@ -121,7 +123,8 @@ func (r *Reading) RequestsBetween(from, to time.Time) []Request {
 		answered, deleted := known(a.answeredMs), known(a.deletedMs)
 		q := Request{
 			Institution: r.institution, RequestID: a.MessageId, Platform: a.Platform, RootID: a.thread.rootID, AuthorKey: a.AuthorKey,
-			AskedAt: time.UnixMilli(a.CreatedAtMs).UTC(), Outcome: OutcomeOpen, followsReply: a.followsReply, message: a.row,
+			AskedAt: time.UnixMilli(a.CreatedAtMs).UTC(), Outcome: OutcomeOpen, message: a.row,
+			followsReply: a.deletedMs == nil && a.repliedMs != nil && float64(a.CreatedAtMs-*a.repliedMs) <= followUpMs,
 		}
 		endMs := nowMs
 		switch {

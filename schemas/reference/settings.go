@@ -77,6 +77,9 @@ var defaultSettings = map[string]float64{
 	"bot_young_days":                      30,
 	"bot_weight_unfollowed":               0.2,
 	"bot_unfollowed":                      5,
+	"follow_up_s":                         30 * 24 * 3600,
+	"handling_gap_s":                      72 * 3600,
+	"sentiment_least":                     50,
 }
 
 var defaultClocks = []ServiceClock{

@@ -3,11 +3,16 @@
 -- was unanswered when it was written, that is without a reply from that one's instant to this one's; looking at the nearest earlier one is enough, because an older
 -- one is answered no later and lies further back.
 -- Of an erased message settled_requests keeps the timing; it takes the place of whatever a replay brings back of it.
--- The 30 days before the period are read as well, for the folding (24 hours) and for the replies that a request may follow, and everything after it, for the replies.
+-- Of the time before the period a day is read as well, for the folding, and follow_up_s, for the replies that a request may follow; and everything after it, for the replies.
 -- now_obs is the least end of complete reading over the connectors that read in the period: beyond it nothing is known, so nothing is seen.
 -- institution = '' means every institution; it serves the view requests and nothing else.
 CREATE OR REPLACE VIEW int_requests AS
 WITH
+    (
+        SELECT argMax(metric_settings.value, (metric_settings.institution != '', metric_settings.valid_from, metric_settings.set_at))
+        FROM metric_settings
+        WHERE name = 'follow_up_s' AND institution IN ('', {institution:String}) AND valid_from <= toDate32({from:DateTime64(3, 'UTC')})
+    ) AS follow_up_s,
     spoken AS
     (
         SELECT
@@ -36,7 +41,7 @@ WITH
         FROM int_messages
         ARRAY JOIN authors AS author
         WHERE ({institution:String} = '' OR institution = {institution:String})
-            AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(30)
+            AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalMillisecond(1000 * greatest(86400, follow_up_s))
             AND (needs_reply OR (role = 'reply' AND deleted_at IS NULL))
     ),
     known AS
@@ -68,7 +73,7 @@ WITH
             n.institution AS institution, n.platform AS platform, n.thread AS thread, n.message_id AS message_id, if(n.deleted_at IS NULL, n.author, '') AS author,
             n.created_at AS created_at, n.first_reply_at AS first_reply_at, n.deleted_at AS deleted_at,
             n.deleted_at IS NULL AS stands, n.risk_tags AS risk_tags, n.sentiment AS sentiment, n.tone AS tone,
-            n.deleted_at IS NULL AND ifNull(n.last_reply_at >= n.created_at - toIntervalDay(30), false) AS follows_reply
+            n.deleted_at IS NULL AND ifNull(dateDiff('millisecond', n.last_reply_at, n.created_at) <= 1000 * follow_up_s, false) AS follows_reply
         FROM spoken AS n
         LEFT ANTI JOIN settled AS s ON s.institution = n.institution AND s.platform = n.platform AND s.message_key = n.message_key
         WHERE NOT n.is_reply AND NOT (
@@ -139,4 +144,4 @@ ASOF LEFT JOIN business_spans AS s0
     ON s0.calendar = q.calendar AND s0.utc_offset_s = q.utc_offset_s AND q.asked_at >= s0.s
 ASOF LEFT JOIN business_spans AS s1
     ON s1.calendar = q.calendar AND s1.utc_offset_s = q.utc_offset_s AND q.ended_at >= s1.s
-COMMENT 'Internal. The requests of one institution asked in a period, as known at the period''s now_obs: outcome replied, deleted (before a reply) or open. wait_s is the time to that outcome, business_wait_s the part of it in working hours (NULL without a calendar), observed_s the time from asking to now_obs. follows_reply: its message stands, and the author had got a reply in the thread in the 30 days before. stands: the message was not deleted; risk_tags, sentiment and tone (p_positive - p_negative) are its own.'
+COMMENT 'Internal. The requests of one institution asked in a period, as known at the period''s now_obs: outcome replied, deleted (before a reply) or open. wait_s is the time to that outcome, business_wait_s the part of it in working hours (NULL without a calendar), observed_s the time from asking to now_obs. follows_reply: its message stands, and the author had got a reply in the thread in the time follow_up_s before. stands: the message was not deleted; risk_tags, sentiment and tone (p_positive - p_negative) are its own.'

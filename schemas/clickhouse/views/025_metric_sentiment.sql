@@ -5,6 +5,11 @@
 -- Cells are in rows by what people said (negative, neutral, positive), in a row by what the model version said.
 CREATE OR REPLACE VIEW metric_sentiment AS
 WITH
+    (
+        SELECT argMax(metric_settings.value, (metric_settings.institution != '', metric_settings.valid_from, metric_settings.set_at))
+        FROM metric_settings
+        WHERE name = 'sentiment_least' AND institution IN ('', {institution:String}) AND valid_from <= toDate32({from:DateTime64(3, 'UTC')})
+    ) AS sentiment_least,
     versions AS
     (
         SELECT
@@ -126,7 +131,7 @@ WITH
             model_versions,
             shares,
             arrayMap(c -> c / arraySum(counts), counts) AS raw,
-            if(arraySum(counts) < 50, NULL, usable) AS calibrated,
+            if(arraySum(counts) < sentiment_least, NULL, usable) AS calibrated,
             arrayMap((s, b) -> (s[3] - s[1], least(s[3] - s[1], b[1]), greatest(s[3] - s[1], b[2])), [shares], [between])[1] AS corrected,
             arrayMap(c -> arrayMap((n, d) -> (d, 1.959964 * sqrt(greatest(0, (c[3] + c[1]) / n - d * d) / n)), [greatest(arraySum(c), 1)], [(c[3] - c[1]) / greatest(arraySum(c), 1)])[1], [counts])[1] AS plain
         FROM shrunk

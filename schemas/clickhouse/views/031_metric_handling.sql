@@ -1,6 +1,11 @@
--- An episode is a run of replies in a thread without a gap of more than 72 hours between them. Means are of whole milliseconds, so that the order of reading does not show.
+-- An episode is a run of replies in a thread without a gap of more than handling_gap_s between them. Means are of whole milliseconds, so that the order of reading does not show.
 CREATE OR REPLACE VIEW metric_handling AS
 WITH
+    (
+        SELECT argMax(metric_settings.value, (metric_settings.institution != '', metric_settings.valid_from, metric_settings.set_at))
+        FROM metric_settings
+        WHERE name = 'handling_gap_s' AND institution IN ('', {institution:String}) AND valid_from <= toDate32({from:DateTime64(3, 'UTC')})
+    ) AS handling_gap_s,
     (SELECT count() > 0 FROM business_spans WHERE (calendar, utc_offset_s) IN (
         SELECT calendar, utc_offset_s FROM institution_settings FINAL WHERE institution = {institution:String})) AS has_calendar,
     (SELECT (any(calendar), any(utc_offset_s)) FROM institution_settings FINAL WHERE institution = {institution:String}) AS clock,
@@ -32,7 +37,7 @@ WITH
         (
             SELECT
                 *,
-                sum(earlier = 0 OR dateDiff('millisecond', previous_at, created_at) > 259200000) OVER (
+                sum(earlier = 0 OR dateDiff('millisecond', previous_at, created_at) > 1000 * handling_gap_s) OVER (
                     PARTITION BY platform, thread ORDER BY created_at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS episode
             FROM replied
         )
