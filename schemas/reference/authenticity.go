@@ -88,7 +88,7 @@ func (r *Reading) bots(from, to time.Time) map[string]float64 {
 		if followers >= 0 && float64(followers) < set("bot_unfollowed") {
 			human *= 1 - set("bot_weight_unfollowed")
 		}
-		scores[author] = 1 - human
+		scores[author] = min(1, max(0, 1-human))
 	}
 	return scores
 }

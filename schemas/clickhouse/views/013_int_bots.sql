@@ -34,8 +34,8 @@ WITH
             countIf(bot_p IS NOT NULL) AS told,
             toFloat64(sum(toDecimal128(toFloat64(ifNull(bot_p, 0)), 12))) / greatest(1, told) AS told_mean,
             if(told > 0, told_mean,
-                1 - (1 - setting['bot_weight_burst'] * burst) * (1 - setting['bot_weight_duplicate'] * duplicate)
-                    * (1 - setting['bot_weight_young'] * young) * (1 - setting['bot_weight_unfollowed'] * unfollowed)) AS bot
+                least(1, greatest(0, 1 - (1 - setting['bot_weight_burst'] * burst) * (1 - setting['bot_weight_duplicate'] * duplicate)
+                    * (1 - setting['bot_weight_young'] * young) * (1 - setting['bot_weight_unfollowed'] * unfollowed)))) AS bot
         FROM written
         GROUP BY author_key
     )
