@@ -39,7 +39,7 @@ const (
 
 // live shows the live path: the platforms' simulator, ingest polling and following it, and what arrives.
 func (c demoCommand) live(ctx context.Context, log *slog.Logger, how show) error {
-	fmt.Println("opening seven simulated platforms over one conversation with a fictitious institution; three calls in a hundred fail")
+	fmt.Println("opening eight simulated platforms over one conversation with a fictitious institution; three calls in a hundred fail")
 	f, err := field.Open(field.Options{Seed: sample.DefaultSeed, Backlog: liveBacklog, Push: true, Faults: field.Faults{Broken: 0.02, Cut: 0.01}})
 	if err != nil {
 		return err
@@ -224,15 +224,18 @@ func awaitArrival(ctx context.Context, conn driver.Conn, f *field.Field) error {
 func printArrivals(f *field.Field, all map[string]*arrival) {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "platform\tread by\tposts on it\tarrived\tedits\tdeletions")
-	told := func(done, of int) string {
-		if of == 0 {
+	told := func(p field.Platform, done, of int) string {
+		switch {
+		case of == 0 && p.Rereads:
 			return "by re-reads"
+		case of == 0:
+			return "not told"
 		}
 		return fmt.Sprintf("%d of %d", done, of)
 	}
 	for _, p := range f.Platforms() {
 		a := all[p.Name]
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\n", p.Name, p.Way, a.posts, a.arrived, told(a.edited, a.edits), told(a.deleted, a.deletes))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\n", p.Name, p.Way, a.posts, a.arrived, told(p, a.edited, a.edits), told(p, a.deleted, a.deletes))
 	}
 	t.Flush() //nolint:errcheck // A terminal that has gone away is noticed elsewhere.
 	fmt.Println("A re-read comes an hour, a day and a week after a post was written; what is missing twice, five minutes apart, is deleted.")

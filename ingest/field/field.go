@@ -1,5 +1,5 @@
 // Package field is a simulator of the platforms, to try the live path without an account: one conversation around an invented institution, spoken by servers on
-// loopback as X, Mastodon, Bluesky, YouTube, Facebook, Instagram and Threads speak it, with what goes wrong there. It serves the demonstration and tests.
+// loopback as X, Mastodon, Bluesky, YouTube, Facebook, Instagram, Threads and Telegram speak it, with what goes wrong there. It serves the demonstration and tests.
 package field
 
 import (
@@ -21,6 +21,7 @@ import (
 	"github.com/dwiarah/dwiarah/ingest/internal/jetstream/jetstreamtest"
 	"github.com/dwiarah/dwiarah/ingest/internal/mastodon/mastodontest"
 	"github.com/dwiarah/dwiarah/ingest/internal/meta/metatest"
+	"github.com/dwiarah/dwiarah/ingest/internal/telegram/telegramtest"
 	"github.com/dwiarah/dwiarah/ingest/internal/x/xtest"
 	"github.com/dwiarah/dwiarah/ingest/internal/youtube/youtubetest"
 	"github.com/dwiarah/dwiarah/schemas"
@@ -102,7 +103,7 @@ type Post struct {
 	Created  time.Time
 	// Edited: the last version that the platform shows is not the first. Deleted: the platform shows the post no more; then only its ids are known.
 	Edited, Deleted bool
-	// Told: the platform tells of that by itself, and on Mastodon somebody listened when it did: that is told once. Elsewhere a re-read finds it, an hour, a day and a week after the post was written, or on Graph never.
+	// Told: the platform tells of that by itself, and on Mastodon somebody listened when it did: that is told once. Elsewhere a re-read finds it, an hour, a day and a week after the post was written, or on Graph and Telegram never.
 	Told bool
 	// Pushed: the platform pushes the post; one that it does not push is found by polling.
 	Pushed bool
@@ -112,7 +113,11 @@ type Post struct {
 const polled = "@every 2s"
 
 // Platform is one of the field's platforms, and how its posts come.
-type Platform struct{ Name, Way string }
+type Platform struct {
+	Name, Way string
+	// Rereads tells that a re-read finds what the platform does not tell of by itself.
+	Rereads bool
+}
 
 // Ways of a Platform.
 const (
@@ -138,7 +143,7 @@ func Open(o Options) (*Field, error) {
 	f.hold(o.Backlog, time.Now())
 	f.courier = newCourier(o.Seed)
 	for _, open := range []func(Options) error{
-		f.openX, f.openMastodon, f.openBluesky, f.openYouTube, f.openMeta(schemas.PlatformFacebook), f.openMeta(schemas.PlatformInstagram), f.openMeta(schemas.PlatformThreads),
+		f.openX, f.openMastodon, f.openBluesky, f.openYouTube, f.openMeta(schemas.PlatformFacebook), f.openMeta(schemas.PlatformInstagram), f.openMeta(schemas.PlatformThreads), f.openTelegram,
 	} {
 		if err := open(o); err != nil {
 			f.Close()
@@ -241,6 +246,15 @@ func (f *Field) openMeta(name string) func(Options) error {
 	}
 }
 
+func (f *Field) openTelegram(o Options) error {
+	g := &telegramtest.Server{World: f.world}
+	p := f.open(o, schemas.PlatformTelegram, func(w http.ResponseWriter, _ time.Time) { telegramtest.Problem(w, http.StatusTooManyRequests, 1) }, g)
+	p.id, p.tellsEdits, p.mirror = telegramtest.ID, true, g.Mirror
+	p.source(f.world.Official, telegramtest.Token, nil)
+	p.sources[0].Schedule = "@every 4s" // two calls or more, and a bot is given one a second
+	return nil
+}
+
 func everything(conversation.Post) bool { return true }
 
 // open adds a platform with its first server.
@@ -330,7 +344,7 @@ func (f *Field) Sources() []ingest.Source {
 func (f *Field) Platforms() []Platform {
 	var all []Platform
 	for _, p := range f.platforms {
-		all = append(all, Platform{p.name, p.way})
+		all = append(all, Platform{Name: p.name, Way: p.way, Rereads: p.name != schemas.PlatformTelegram})
 	}
 	return all
 }

@@ -286,16 +286,22 @@ func TestKilledBeforeTheFieldLosesNothing(t *testing.T) {
 // and the rest with the next one. F2 and F14.
 func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
 	t.Parallel()
-	listen := freeAddress(t)
+	listen, all := freeAddress(t), 0
 	w := newField(t, field.Options{Seed: 2, Push: true, Faults: fieldFaults}, listen, func(s *ingest.Source) bool {
-		if s.Platform != schemas.PlatformYouTube && s.Platform != schemas.PlatformMastodon { // edits in a broken stream are found by Mastodon's re-reads
+		switch s.Platform {
+		case schemas.PlatformYouTube, schemas.PlatformTelegram: // they push nothing
+		case schemas.PlatformMastodon: // edits in a broken stream are found by its re-reads
+		case schemas.PlatformBluesky: // Jetstream stands for it
+			return false
+		default:
 			s.Schedule = "@every 12h"
 		}
-		return s.Platform != schemas.PlatformBluesky // Jetstream stands for it
+		all++
+		return true
 	})
 	w.field.Deliver("http://" + listen)
 	child, log := w.run("")
-	w.await(log, func() []string { return w.incomplete(7, time.Time{}) }) // from here on nobody begins to listen only afterwards
+	w.await(log, func() []string { return w.incomplete(all, time.Time{}) }) // from here on nobody begins to listen only afterwards
 	w.stop(child, log)
 	for _, point := range pushedPoints() {
 		breaks := 0
@@ -307,8 +313,8 @@ func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
 	}
 	begun := time.Now()
 	child, log = w.run("")
-	w.await(log, func() []string { return w.incomplete(7, begun) })
-	from, until := w.outage(log, 4) // Meta's are not polled meanwhile
+	w.await(log, func() []string { return w.incomplete(all, begun) })
+	from, until := w.outage(log, all-3) // Meta's are not polled meanwhile
 	w.await(log, func() []string {
 		posts := slices.DeleteFunc(w.field.Posts(), func(p field.Post) bool { return !p.Pushed && !(p.Deleted && p.Told) })
 		left := absent(w.known(), posts)
@@ -319,7 +325,7 @@ func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
 	})
 	w.stop(child, log)
 	child, log = w.run("") // which polls each source once
-	w.await(log, func() []string { return append(absent(w.known(), w.field.Posts()), w.incomplete(7, until)...) })
+	w.await(log, func() []string { return append(absent(w.known(), w.field.Posts()), w.incomplete(all, until)...) })
 	w.stop(child, log)
 	w.only()
 	w.alike()

@@ -26,6 +26,15 @@ type Server struct {
 
 	mu        sync.Mutex
 	confirmed int64
+	updates   []update
+	texts     map[string]string // of the posts that updates have told of, as they last did
+}
+
+// update is one update as it came to be; later changes of its message make others.
+type update struct {
+	id      int64
+	kind    string
+	message map[string]any
 }
 
 // ID is the message id of a post of the world.
@@ -71,13 +80,47 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "getChatMemberCount":
 		answer(w, 1200)
 	case "getUpdates":
-		s.updates(w, q.Get("offset"), q.Get("limit"))
+		s.answerUpdates(w, q.Get("offset"), q.Get("limit"))
 	default:
 		Problem(w, http.StatusNotFound, 0)
 	}
 }
 
-func (s *Server) updates(w http.ResponseWriter, offset, limit string) {
+// Mirror makes updates of what has changed in the world. Nobody is told of deletions.
+func (s *Server) Mirror() {
+	s.World.Lock()
+	defer s.World.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mirror()
+}
+
+func (s *Server) mirror() {
+	if s.texts == nil {
+		s.texts = map[string]string{}
+	}
+	next := func(least int64) int64 {
+		if n := len(s.updates); n > 0 {
+			least = max(least, s.updates[n-1].id+1)
+		}
+		return least
+	}
+	for _, p := range s.World.Posts {
+		old, told := s.texts[p.ID]
+		if told && old == p.Text {
+			continue
+		}
+		s.texts[p.ID] = p.Text
+		u := update{kind: "message", message: s.message(p)}
+		id, _ := strconv.ParseInt(p.ID, 10, 64)
+		if u.id = next(id); told && p.Edited != nil {
+			u.id, u.kind, u.message["edit_date"] = next(0), "edited_message", p.Edited.Unix()
+		}
+		s.updates = append(s.updates, u)
+	}
+}
+
+func (s *Server) answerUpdates(w http.ResponseWriter, offset, limit string) {
 	most, err := strconv.Atoi(limit)
 	if err != nil || most < 1 || most > 100 {
 		Problem(w, http.StatusBadRequest, 0)
@@ -88,13 +131,12 @@ func (s *Server) updates(w http.ResponseWriter, offset, limit string) {
 	if from, err := strconv.ParseInt(offset, 10, 64); err == nil {
 		s.confirmed = max(s.confirmed, from)
 	}
+	s.mirror()
 	var all []any
 	last := int64(0)
-	for _, p := range s.World.Posts {
-		id, _ := strconv.ParseInt(p.ID, 10, 64)
-		last = id
-		if id >= s.confirmed {
-			all = append(all, map[string]any{"update_id": id, "message": s.message(p)})
+	for _, u := range s.updates {
+		if last = u.id; u.id >= s.confirmed {
+			all = append(all, map[string]any{"update_id": u.id, u.kind: u.message})
 		}
 	}
 	for n, extra := range s.Extra {
