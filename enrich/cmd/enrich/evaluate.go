@@ -83,16 +83,24 @@ func answerP(head string, r *enrich.Result) float64 {
 		}
 		return 1 - float64(r.PNeedsReply)
 	case label.RiskTag:
-		top := float32(0)
-		for _, x := range r.RiskP {
-			if x.Tag == r.RiskTag {
-				return float64(x.P)
-			}
-			top = max(top, x.P)
-		}
-		return 1 - float64(top)
+		return primaryP(r)
 	}
 	return 0
+}
+
+// primaryP is the probability that the named tag, or none, is the primary one: it is there, and those that go before it are not. Tags stand in that order.
+func primaryP(r *enrich.Result) float64 {
+	rest := 1.0
+	for _, x := range r.RiskP {
+		if x.Tag == r.RiskTag {
+			if strings.ToUpper(x.Tag) == x.Tag { // a group's own probability is that of all its tags together
+				return float64(x.P)
+			}
+			return rest * float64(x.P)
+		}
+		rest *= 1 - float64(x.P)
+	}
+	return rest
 }
 
 // sentiment predicts; an answer that is withheld counts as wrong and has no probability. Where the set has no neutral class, the answer is the likelier of the other two.
@@ -313,6 +321,7 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 		return err
 	}
 	var tags, feeling, reply, toxic, function, language, sarcasm, escalation, evidence, target, automatic []measure.Prediction
+	var each []measure.Prediction // of every tag that a message may have, whether it has
 	hits, alerts, secondary, secondaryFound := 0, 0, 0, 0
 	for _, e := range book.HeldOut(seed) {
 		r := c.Classify(e.Text, "", e.Outbound)
@@ -330,15 +339,12 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 		if len(e.Risk) > 0 {
 			gold = e.Risk[0]
 		}
-		p := measure.Prediction{Gold: gold, Predicted: r.RiskTag, P: 1}
+		tags = append(tags, measure.Prediction{Gold: gold, Predicted: r.RiskTag, P: primaryP(&r)})
 		for _, x := range r.RiskP {
-			if x.Tag == r.RiskTag {
-				p.P = float64(x.P)
-			} else if r.RiskTag == risk.None {
-				p.P = min(p.P, 1-float64(x.P))
+			if riskTable.Index(x.Tag) >= 0 {
+				each = append(each, measure.Prediction{Gold: yesNo(slices.Contains(e.Risk, x.Tag)), Predicted: yes, P: float64(x.P)})
 			}
 		}
-		tags = append(tags, p)
 		sarcasm = append(sarcasm, measure.Prediction{Gold: yesNo(e.Sarcasm == corpus.Yes), Predicted: yesNo(r.Sarcasm)})
 		for _, m := range []struct {
 			of              *[]measure.Prediction
@@ -369,6 +375,7 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 	}
 	t.heading("code book, families that never trained", scores)
 	t.row("risk, primary tag", tags)
+	fmt.Fprintf(t.out, "%-52s %6d  ECE %s\n", "  probability of each tag, from 0.01 on", len(each), measure.Evaluate(each, seed).ECEText())
 	t.yes(t.row("needs reply", reply))
 	t.row("sentiment", feeling)
 	t.row("toxicity", toxic)
