@@ -476,6 +476,9 @@ func (r *reader) fold(frame []byte) error {
 		if e.Operation == "update" {
 			at := e.Time
 			item.Message.EditedAt = &at
+			if known != nil { // also where it is not emitted yet, so that the poller does not know it
+				item.Message.CreatedAt = known.CreatedAt
+			}
 		}
 		r.add(item)
 	}

@@ -286,6 +286,33 @@ func TestCursorTooOld(t *testing.T) {
 	}
 }
 
+// TestAnEditKeepsTheTime: a post that is edited before it has been emitted is of the time at which it was written, whatever its new record says.
+func TestAnEditKeepsTheTime(t *testing.T) {
+	s, err := listener("http://127.0.0.1:1", defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var items []source.Item
+	r := s.reader(cursor{}, func(_ context.Context, p source.Page) error {
+		items = append(items, p.Items...)
+		return nil
+	})
+	for n, operation := range []string{"create", "update"} {
+		at := conversation.Start.Add(time.Duration(n) * time.Hour)
+		record := map[string]any{"text": "kapan?", "createdAt": at, "facets": []any{map[string]any{"features": []any{map[string]string{"$type": "app.bsky.richtext.facet#mention", "did": "did:plc:kota"}}}}}
+		if err := r.take(t.Context(), jetstreamtest.Frame("v2", int64(n+1), jetstreamtest.Event{DID: "did:plc:warga", Time: at, Operation: operation, Key: "1", Record: record})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.flush(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if len(items) != 2 || !items[1].Message.CreatedAt.Equal(conversation.Start) || items[1].Message.EditedAt == nil {
+		t.Errorf("%d items, %+v", len(items), items[len(items)-1].Message)
+	}
+}
+
 // TestKeywords: a post that only has a keyword goes on to package identity.
 func TestKeywords(t *testing.T) {
 	f := filter{dids: map[string]string{"did:plc:kota": "kota"}, keywords: [][]byte{[]byte("balai kota")}}
