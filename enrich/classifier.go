@@ -279,10 +279,9 @@ func largest(p []float64) int {
 const fewestWords = 2
 
 func (c *Classifier) languageOf(w *scratch, claimed string) string {
-	p := w.p[:len(c.language.Labels)]
-	w.scorer.Probabilities(c.language, p)
+	best, likely := w.scorer.Likeliest(c.language, c.language.Threshold[0], w.p[:len(c.language.Labels)])
 	latin, _ := scripts(&w.doc)
-	if best := largest(p); w.doc.Shape.Words >= fewestWords && p[best] >= c.language.Threshold[best] && latin {
+	if w.doc.Shape.Words >= fewestWords && likely && latin {
 		return c.language.Labels[best]
 	}
 	claimed, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(claimed)), "-")

@@ -17,7 +17,8 @@ type trainCommand struct {
 	Data string `help:"The folder with the data sets that the model card lists." required:"" type:"existingdir"`
 	Out  string `help:"The folder to write classifier.bin to." required:"" type:"path"`
 	Seed uint64 `help:"Seed of everything that is drawn." default:"1"`
-	Seq  uint32 `help:"Number of the release, 1 to 63; the newer model wins." default:"1"`
+	// Seq is that of the model in the tree if left out, so that the same code and data give the same file.
+	Seq uint32 `help:"Number of the release, 1 to 63; the newer model wins." default:"2"`
 }
 
 // epochs is how often training passes over the data at most; it stops earlier once nothing moves.

@@ -21,7 +21,7 @@ import (
 
 const (
 	magic       = "DWIENRCH"
-	formatV2    = 2
+	formatV3    = 3
 	maxBits     = 24
 	maxColumns  = 64
 	maxHeaderSz = 1 << 20
@@ -85,7 +85,7 @@ func (m *Model) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(magic)
 	le := binary.LittleEndian
-	b.Write(le.AppendUint32(nil, formatV2))
+	b.Write(le.AppendUint32(nil, formatV3))
 	b.Write(le.AppendUint32(nil, uint32(len(header))))
 	b.Write(header)
 	for i := range m.Tables {
@@ -123,8 +123,8 @@ func Decode(b []byte) (*Model, error) {
 	if got := sha256.Sum256(body); !bytes.Equal(got[:], sum) {
 		return nil, fmt.Errorf("decoding a model: checksum differs: %w", ErrDamaged)
 	}
-	if v := le.Uint32(b[len(magic):]); v != formatV2 {
-		return nil, fmt.Errorf("decoding a model: format %d, this program reads %d: %w", v, formatV2, ErrVersion)
+	if v := le.Uint32(b[len(magic):]); v != formatV3 {
+		return nil, fmt.Errorf("decoding a model: format %d, this program reads %d: %w", v, formatV3, ErrVersion)
 	}
 	n := int(le.Uint32(b[len(magic)+4:]))
 	body = body[fixed:]
@@ -352,6 +352,34 @@ func (s *Scorer) Probabilities(h *Head, p []float64) {
 		s.addNetworks(h.Networks, p)
 	}
 	h.Calibrate(p, p)
+}
+
+// Likeliest returns the likeliest label of a softmax head in the document scored last, and whether its probability is at least least. P is room for the
+// probabilities, which need not be worked out where all the other labels together cannot reach the first.
+func (s *Scorer) Likeliest(h *Head, least float64, p []float64) (int, bool) {
+	if h.Networks == 0 {
+		best, top, second := 0, math.Inf(-1), math.Inf(-1)
+		for i, v := range s.Raw(h) {
+			v = h.Slope[i]*v + h.Offset[i]
+			if v > top {
+				best, top, second = i, v, top
+			} else {
+				second = max(second, v)
+			}
+		}
+		const rounding = 1e-6
+		if top-second > math.Log(float64(len(h.Labels)-1)*least/(1-least))+rounding {
+			return best, true
+		}
+	}
+	s.Probabilities(h, p)
+	best := 0
+	for i := range p {
+		if p[i] > p[best] {
+			best = i
+		}
+	}
+	return best, p[best] >= least
 }
 
 func (s *Scorer) addNetworks(share float64, p []float64) {

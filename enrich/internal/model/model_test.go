@@ -29,9 +29,9 @@ func tiny() *Model {
 		}
 		m.Tables = append(m.Tables, t)
 	}
-	net := NewNetwork(NetworkHeader{Bits: 6, Dims: 8, Filters: 12, Labels: 3})
+	net := NewNetwork(NetworkHeader{Bits: 6, Dims: 8, Filters: 12, Labels: 3, Top: 2})
 	for i := range net.Rows {
-		net.Rows[i] = int8(r.IntN(256) - 128)
+		net.Rows[i] = byte(r.IntN(256))
 	}
 	net.RowScale = 0.01
 	for _, part := range net.floats() {
@@ -120,6 +120,7 @@ func TestScoresAreTheirDefinition(t *testing.T) {
 	scorer := NewScorer(m)
 	rapid.Check(t, func(t *rapid.T) {
 		s := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"tidak", "baik", "petugasnya", "buruk", "?", "👍", "antre", "kata-yang-terlalu-panjang-untuk-disimpan", rapid.String().Draw(t, "word")}), 0, 60).Draw(t, "words"), " ")
+		s = strings.Repeat(s+" ", rapid.SampledFrom([]int{1, 3, 20}).Draw(t, "times"))
 		d := &text.Doc{}
 		a.Analyze(d, s)
 		var grams []uint32
@@ -187,8 +188,17 @@ func TestCacheChangesNothing(t *testing.T) {
 				}
 				total += p[c]
 			}
-			if h.Kind == Softmax && math.Abs(total-1) > 1e-9 {
+			if h.Kind != Softmax {
+				continue
+			}
+			if math.Abs(total-1) > 1e-9 {
 				t.Fatalf("%q: probabilities sum to %v", s, total)
+			}
+			for _, least := range []float64{0.35, 0.5, 0.99} {
+				best, likely := used.Likeliest(h, least, q)
+				if p[best] != slices.Max(p) || likely != (p[best] >= least) {
+					t.Fatalf("%q: head %s: label %d, likelier than %v: %v; the probabilities are %v", s, h.Name, best, least, likely, p)
+				}
 			}
 		}
 	})
@@ -210,7 +220,7 @@ func TestNetworkReadsTheOrder(t *testing.T) {
 		rows := NetworkRows(d, d.Tokens[i], n.Bits, nil)
 		for _, r := range rows {
 			for k := range v {
-				v[k] += float32(n.Rows[int(r)*n.Dims+k])
+				v[k] += float32(int8(n.Rows[int(r)*n.Dims+k]))
 			}
 		}
 		for k := range v {
@@ -256,7 +266,7 @@ func TestNetworkReadsTheOrder(t *testing.T) {
 		a.Analyze(d, in)
 		s.score(d)
 		for l, want := range plain(d) {
-			if math.Abs(s.scores[l]-want) > 1e-4 {
+			if math.Abs(s.scores[l]-want) > 0.01 {
 				t.Errorf("%q: label %d scores %v, want %v", in, l, s.scores[l], want)
 			}
 		}
@@ -265,5 +275,40 @@ func TestNetworkReadsTheOrder(t *testing.T) {
 			t.Errorf("%q scores as another text does", in)
 		}
 		seen[key] = true
+	}
+}
+
+// TestLargerOfLanes compares lanes with numbers.
+func TestLargerOfLanes(t *testing.T) {
+	lane := rapid.SliceOfN(rapid.OneOf(rapid.Uint64Range(0, 1<<15-1), rapid.SampledFrom([]uint64{0, 1<<15 - 1})), lanes, lanes)
+	rapid.Check(t, func(t *rapid.T) {
+		var a, b, want uint64
+		x, y := lane.Draw(t, "a"), lane.Draw(t, "b")
+		for i := range lanes {
+			a, b, want = a|x[i]<<(16*i), b|y[i]<<(16*i), want|max(x[i], y[i])<<(16*i)
+		}
+		if got := larger(a, b); got != want {
+			t.Fatalf("the larger of %x and %x is %x, want %x", a, b, got, want)
+		}
+	})
+}
+
+// TestAnswersBeyondTheTopAreCut: an answer too large for its lane is the largest that there is, and leaves its neighbours alone.
+func TestAnswersBeyondTheTopAreCut(t *testing.T) {
+	m := tiny()
+	a, err := text.NewAnalyzer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &text.Doc{}
+	a.Analyze(d, "tidak baik ini buruk sekali")
+	n := *m.Nets[0]
+	n.Top = 1e-3
+	s := newNetworkScorer(&n)
+	s.score(d)
+	for f, h := range s.hidden {
+		if most := NetworkWindow*n.Top + max(n.TapBias[f], 0); h < 0 || h > most*1.001 {
+			t.Errorf("filter %d answers %v, want at most %v", f, h, most)
+		}
 	}
 }

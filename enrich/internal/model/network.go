@@ -11,6 +11,9 @@ import (
 // NetworkWindow is how many neighbouring tokens a filter sees.
 const NetworkWindow = 3
 
+// maxDims is what the integer sums have room for.
+const maxDims = 64
+
 // maxNetworkTokens is how much of a text a network reads: more than a public reply has, and a bound of the time.
 const maxNetworkTokens = 256
 
@@ -21,12 +24,14 @@ type NetworkHeader struct {
 	Dims    int `json:"dims"`
 	Filters int `json:"filters"`
 	Labels  int `json:"labels"`
+	// Top is the largest answer of a filter to one token that is told apart from larger ones.
+	Top float32 `json:"top"`
 }
 
 // check reports whether the sizes are those of a small network.
 func (h NetworkHeader) check() error {
-	if h.Bits < 1 || h.Bits > maxBits || h.Dims < 1 || h.Dims > 256 || h.Filters < 1 || h.Filters > 1024 || h.Labels < 1 || h.Labels > maxColumns || h.Dims%4+h.Filters%4 != 0 {
-		return fmt.Errorf("a network has %d bits, %d dimensions, %d filters and %d labels: %w", h.Bits, h.Dims, h.Filters, h.Labels, ErrDamaged)
+	if h.Bits < 1 || h.Bits > maxBits || h.Dims < 1 || h.Dims > maxDims || h.Filters < 1 || h.Filters > 1024 || h.Labels < 1 || h.Labels > maxColumns || h.Dims%8+h.Filters%lanes != 0 || !(h.Top > 0) {
+		return fmt.Errorf("a network has %d bits, %d dimensions, %d filters, %d labels and answers up to %v: %w", h.Bits, h.Dims, h.Filters, h.Labels, h.Top, ErrDamaged)
 	}
 	return nil
 }
@@ -36,8 +41,8 @@ func (h NetworkHeader) check() error {
 // vector of the text.
 type Network struct {
 	NetworkHeader
-	// Rows has 2^Bits rows of Dims, in units of RowScale.
-	Rows     []int8
+	// Rows has 2^Bits rows of Dims signed bytes, in units of RowScale.
+	Rows     []byte
 	RowScale float32
 	// Taps has Filters rows of NetworkWindow*Dims, TapBias an entry a filter.
 	Taps, TapBias []float32
@@ -47,7 +52,7 @@ type Network struct {
 
 // NewNetwork returns a network of that shape with everything 0.
 func NewNetwork(h NetworkHeader) *Network {
-	return &Network{NetworkHeader: h, Rows: make([]int8, h.Dims<<h.Bits), Taps: make([]float32, h.Filters*NetworkWindow*h.Dims), TapBias: make([]float32, h.Filters),
+	return &Network{NetworkHeader: h, Rows: make([]byte, h.Dims<<h.Bits), Taps: make([]float32, h.Filters*NetworkWindow*h.Dims), TapBias: make([]float32, h.Filters),
 		Out: make([]float32, h.Labels*(h.Filters+h.Dims)), OutBias: make([]float32, h.Labels)}
 }
 
@@ -64,10 +69,7 @@ func (n *Network) append(b []byte) []byte {
 			b = le.AppendUint32(b, math.Float32bits(v))
 		}
 	}
-	for _, v := range n.Rows {
-		b = append(b, byte(v))
-	}
-	return b
+	return append(b, n.Rows...)
 }
 
 // decodeNetwork reads what append wrote and returns what follows it.
@@ -94,9 +96,7 @@ func decodeNetwork(h NetworkHeader, b []byte) (*Network, []byte, error) {
 			part[i] = float()
 		}
 	}
-	for i := range n.Rows {
-		n.Rows[i] = int8(b[i])
-	}
+	copy(n.Rows, b)
 	return n, b[len(n.Rows):], nil
 }
 
@@ -121,125 +121,4 @@ func Dot(a, b []float32) float32 {
 		s3 += a[i+3] * b[i+3]
 	}
 	return s0 + s1 + s2 + s3
-}
-
-// share is what one token gives to each filter at each of its places in the window, then what it gives to each label through the mean vector.
-func (n *Network) share(d *text.Doc, t text.Token, rows []uint32, vector, out []float32) []uint32 {
-	rows = NetworkRows(d, t, n.Bits, rows[:0])
-	clear(vector)
-	for _, r := range rows {
-		for i, v := range n.Rows[int(r)*n.Dims : int(r+1)*n.Dims] {
-			vector[i] += float32(v)
-		}
-	}
-	scale := n.RowScale / float32(len(rows))
-	for i := range vector {
-		vector[i] *= scale
-	}
-	for f := range n.Filters {
-		taps := n.Taps[f*NetworkWindow*n.Dims:]
-		for k := range NetworkWindow {
-			out[k*n.Filters+f] = Dot(vector, taps[k*n.Dims:(k+1)*n.Dims])
-		}
-	}
-	for l := range n.Labels {
-		at := l*(n.Filters+n.Dims) + n.Filters
-		out[NetworkWindow*n.Filters+l] = Dot(vector, n.Out[at:at+n.Dims])
-	}
-	return rows
-}
-
-// shareSize is the length of a share.
-func (n *Network) shareSize() int { return NetworkWindow*n.Filters + n.Labels }
-
-// networkMetBits is the binary logarithm of how many tokens a network keeps the shares of.
-const networkMetBits = 13
-
-// networkScorer runs a network, keeping the shares of tokens that it met; that changes no result.
-type networkScorer struct {
-	n      *Network
-	met    metWords
-	shares []float32
-	// long is the share of a token too long to keep.
-	long, vector []float32
-	rows         []uint32
-	// sums has the filters' answers at the place before, at and after a token; top the largest so far.
-	sums   [NetworkWindow][]float32
-	top    []float32
-	mean   []float32
-	scores []float64
-}
-
-func newNetworkScorer(n *Network) *networkScorer {
-	s := &networkScorer{n: n, met: newMetWords(networkMetBits), shares: make([]float32, n.shareSize()<<networkMetBits), long: make([]float32, n.shareSize()),
-		vector: make([]float32, n.Dims), rows: make([]uint32, 0, text.MaxGrams+1), top: make([]float32, n.Filters), mean: make([]float32, n.Labels), scores: make([]float64, n.Labels)}
-	for i := range s.sums {
-		s.sums[i] = make([]float32, n.Filters)
-	}
-	return s
-}
-
-// of returns the share of a token; it holds until the next call.
-func (s *networkScorer) of(d *text.Doc, t text.Token) []float32 {
-	key, short := keyOf(d.Text(t))
-	if !short {
-		s.rows = s.n.share(d, t, s.rows, s.vector, s.long)
-		return s.long
-	}
-	size := s.n.shareSize()
-	slot, met := s.met.find(key)
-	out := s.shares[slot*size : (slot+1)*size]
-	if !met {
-		s.rows = s.n.share(d, t, s.rows, s.vector, out)
-		s.met.keep(slot, key)
-	}
-	return out
-}
-
-// score computes the score of each label, their mean taken off, since only differences count.
-func (s *networkScorer) score(d *text.Doc) {
-	n := s.n
-	f := n.Filters
-	before, at, after := s.sums[0], s.sums[1], s.sums[2]
-	clear(at)
-	clear(s.mean)
-	lowest := float32(math.Inf(-1))
-	for i := range s.top {
-		s.top[i] = lowest
-	}
-	tokens := d.Tokens[:min(len(d.Tokens), maxNetworkTokens)]
-	for i, t := range tokens {
-		share := s.of(d, t)
-		first, middle, last := share[:f], share[f:2*f], share[2*f:3*f]
-		if i > 0 {
-			for k := range before {
-				s.top[k] = max(s.top[k], before[k]+last[k])
-			}
-		}
-		for k := range at {
-			at[k] += middle[k]
-		}
-		copy(after, first)
-		for l := range s.mean {
-			s.mean[l] += share[3*f+l]
-		}
-		before, at, after = at, after, before
-	}
-	if len(tokens) > 0 {
-		for k := range before {
-			s.top[k] = max(s.top[k], before[k])
-		}
-	}
-	for k := range s.top {
-		s.top[k] = max(s.top[k]+n.TapBias[k], 0)
-	}
-	total := 0.0
-	for l := range s.scores {
-		row := n.Out[l*(f+n.Dims):]
-		s.scores[l] = float64(Dot(s.top, row[:f]) + n.OutBias[l] + s.mean[l]/float32(max(len(tokens), 1)))
-		total += s.scores[l]
-	}
-	for l := range s.scores {
-		s.scores[l] -= total / float64(n.Labels)
-	}
 }

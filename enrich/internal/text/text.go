@@ -21,7 +21,7 @@ import (
 )
 
 // Version names the feature definition. It changes whenever the same text would give other features.
-const Version = 1
+const Version = 2
 
 const (
 	// MaxBytes is how much of a text is read. Public replies are far shorter; the cap bounds the time that hostile input can take.
@@ -279,7 +279,11 @@ func (a *Analyzer) tokenize(d *Doc) {
 			n := a.word(d, src[i+1:], Hashtag)
 			i += 1 + n
 		case isWordRune(r):
-			i += a.word(d, src[i:], Word)
+			n := a.plainWord(d, src[i:])
+			if n == 0 {
+				n = a.word(d, src[i:], Word)
+			}
+			i += n
 		case unicode.IsSpace(r) || isIgnorable(r):
 			i += size
 		case r < utf8.RuneSelf || unicode.IsPunct(r):
@@ -403,14 +407,71 @@ func isWordRune(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Mc, r)
 }
 
-// isIgnorable holds for what has no width: joiners, variation selectors, marks of direction, skin tones.
+// isIgnorable holds for what has no width: joiners, variation selectors, marks of direction, skin tones. A line's end is a control character, too, but
+// parts words as a space does.
 func isIgnorable(r rune) bool {
 	switch {
+	case unicode.IsSpace(r):
+		return false
 	case r == 0x200b, r == 0x200c, r == 0x200d, r == 0x2060, r == 0xfeff, r >= 0x200e && r <= 0x200f, r >= 0x202a && r <= 0x202e,
 		r >= 0xfe00 && r <= 0xfe0f, r >= 0x1f3fb && r <= 0x1f3ff, unicode.IsControl(r):
 		return true
 	}
 	return false
+}
+
+// plainWord reads one word as nearly all are: letters of ASCII up to a character that ends any word. It returns the bytes read; 0 if the word is not
+// of that kind, and then it has done nothing.
+func (a *Analyzer) plainWord(d *Doc, s []byte) int {
+	start := len(d.buf)
+	h, upper, run := uint32(offset), 0, 0
+	previous := byte(0)
+	n := 0
+	for ; n < len(s); n++ {
+		c := s[n] | 0x20
+		if c < 'a' || c > 'z' {
+			break
+		}
+		if c != s[n] {
+			upper++
+		}
+		run++
+		if c != previous {
+			previous, run = c, 1
+		}
+		if run == 3 || n == maxWordRunes {
+			d.buf = d.buf[:start]
+			return 0
+		}
+		h = (h ^ uint32(c)) * prime
+		d.buf = append(d.buf, c)
+	}
+	if n == 0 || n < len(s) && mayGoOn(s[n]) {
+		d.buf = d.buf[:start]
+		return 0
+	}
+	if upper >= 3 && upper == n {
+		d.Shape.Shouted++
+	}
+	d.Shape.Words++
+	d.Tokens = append(d.Tokens, Token{Kind: Word, start: int32(start), end: int32(len(d.buf)), Hash: mix(h)})
+	a.resolve(d)
+	return n
+}
+
+// mayGoOn reports whether a word may go on with that byte after a letter: not with white space, nor with punctuation but these.
+func mayGoOn(c byte) bool {
+	return isWordByte(c) || c >= utf8.RuneSelf || c == '\'' || c == '`' || c == '-' || isIgnorable(rune(c))
+}
+
+// resolve gives the last token the hash of its canonical form.
+func (a *Analyzer) resolve(d *Doc) {
+	t := &d.Tokens[len(d.Tokens)-1]
+	if a.maybeVariant.May(t.Hash) {
+		if h, ok := a.canonical[string(d.Text(*t))]; ok {
+			t.Hash = h
+		}
+	}
 }
 
 // word reads one word or number, folds it, removes elongation and returns the bytes read.
@@ -516,12 +577,7 @@ func (a *Analyzer) word(d *Doc, s []byte, k Kind) int {
 	}
 	d.Shape.Words++
 	d.push(k, start)
-	t := &d.Tokens[len(d.Tokens)-1]
-	if a.maybeVariant.May(t.Hash) {
-		if h, ok := a.canonical[string(d.buf[start:])]; ok {
-			t.Hash = h
-		}
-	}
+	a.resolve(d)
 	return i
 }
 

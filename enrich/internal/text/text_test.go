@@ -1,9 +1,12 @@
 package text
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"pgregory.net/rapid"
 )
 
 func analyze(t testing.TB, s string) *Doc {
@@ -46,10 +49,45 @@ func TestTokens(t *testing.T) {
 	f("Jum'at sore-sore", "jum'at sore-sore")
 	f("Jum’at", "jum'at")
 	f("ﬁle ＡＢＣ", "file abc")
+	f("halo\nmin\tapa\r\nkabar\vbaik\u0085é\nè 5\n6", "halo min apa kabar baik é è 5 6")
 	f("mantap 👍🏽👍🏽 bro", "mantap 👍 👍 bro")
 	f("a\u200db", "ab")
 	f("'kata'", "' kata '")
 	f("<bukan placeholder> x", "< bukan placeholder > x")
+}
+
+// TestPlainWordsAreReadAsAnyOther compares the short way with the long one.
+func TestPlainWordsAreReadAsAnyOther(t *testing.T) {
+	a, err := NewAnalyzer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, long, plain := &Doc{}, &Doc{}, 0
+	rapid.Check(t, func(t *rapid.T) {
+		s := []byte(strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "B", "gak", "TIDAK", "oo", "rp", "5", "_", "-", "'", "`", ".", ",", "?", " ", "\n", "\x00", "\x7f", "é", "’", "👍",
+			strings.Repeat("ab", 19), rapid.String().Draw(t, "any")}), 0, 6).Draw(t, "parts"), ""))
+		r, _ := utf8.DecodeRune(s)
+		if len(s) == 0 || !isWordRune(r) {
+			return
+		}
+		for _, d := range []*Doc{short, long} {
+			d.Tokens, d.buf, d.Shape = d.Tokens[:0], d.buf[:0], Shape{}
+		}
+		n := a.plainWord(short, s)
+		if n == 0 {
+			if len(short.Tokens)+len(short.buf) > 0 || short.Shape != (Shape{}) {
+				t.Fatalf("%q: no plain word, but something was read: %v", s, short.Tokens)
+			}
+			return
+		}
+		plain++
+		if want := a.word(long, s, Word); n != want || string(short.buf) != string(long.buf) || !slices.Equal(short.Tokens, long.Tokens) || short.Shape != long.Shape {
+			t.Fatalf("%q: %d bytes, %v %+v; the long way %d, %v %+v", s, n, short.Tokens, short.Shape, want, long.Tokens, long.Shape)
+		}
+	})
+	if plain == 0 {
+		t.Error("no word was plain")
+	}
 }
 
 func TestCanonicalFormsMeet(t *testing.T) {

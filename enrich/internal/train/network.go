@@ -427,9 +427,27 @@ func parallel(all []corpus.Example) [][2]int {
 	return out
 }
 
-// released turns a network in training into one of a release: rows in 8 bits. A few large entries would coarsen all the others and are cut.
-func (n *network) released() *model.Network {
-	out := model.NewNetwork(model.NetworkHeader{Bits: netBits, Dims: netDims, Filters: netFilters, Labels: netLabels})
+// largestAnswer is the largest that a filter gives for one token of the texts, at any place of its window; some of the texts tell it well enough.
+func (n *network) largestAnswer(texts []sequence) float32 {
+	const every = 16
+	top := float32(0)
+	var x [netDims]float32
+	for i := 0; i < len(texts); i += every {
+		for t := range texts[i].tokens() {
+			n.v.mean(texts[i].token(t), x[:])
+			for at := 0; at < len(n.taps); at += netDims {
+				v := model.Dot(x[:], n.taps[at:at+netDims])
+				top = max(top, v, -v)
+			}
+		}
+	}
+	return max(top, 1e-6)
+}
+
+// released turns a network in training into one of a release: rows in 8 bits. A few large entries would coarsen all the others and are cut. texts are
+// those that it learnt from.
+func (n *network) released(texts []sequence) *model.Network {
+	out := model.NewNetwork(model.NetworkHeader{Bits: netBits, Dims: netDims, Filters: netFilters, Labels: netLabels, Top: n.largestAnswer(texts)})
 	copy(out.Taps, n.taps)
 	copy(out.TapBias, n.tapBias)
 	copy(out.Out, n.out)
@@ -449,7 +467,7 @@ func (n *network) released() *model.Network {
 	top := widest * math.Sqrt(square/float64(max(moved, 1)*netDims))
 	out.RowScale = float32(max(top, 1e-6) / math.MaxInt8)
 	for i, v := range n.v.rows {
-		out.Rows[i] = int8(math.Round(min(max(float64(v), -top), top) / float64(out.RowScale)))
+		out.Rows[i] = byte(int8(math.Round(min(max(float64(v), -top), top) / float64(out.RowScale))))
 	}
 	return out
 }
@@ -504,7 +522,7 @@ func addNetworks(m *model.Model, spec headSpec, columns *unseenScores, t *traine
 		}
 	}
 	for _, n := range t.release {
-		r := n.released()
+		r := n.released(t.texts)
 		m.Nets = append(m.Nets, r)
 		m.Networks = append(m.Networks, r.NetworkHeader)
 	}

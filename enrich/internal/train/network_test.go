@@ -86,7 +86,7 @@ func TestReleasedNetworkAnswersAsTheTrainedOne(t *testing.T) {
 	examples := ordered()
 	n, read := fitted(t, examples, 8)
 	head := model.Head{Name: "x", Kind: model.Softmax, Labels: sentimentLabels, Networks: 1, Slope: []float64{1, 1, 1}, Offset: make([]float64, 3), Threshold: make([]float64, 3)}
-	m := &model.Model{Header: model.Header{Heads: []model.Head{head}}, Nets: []*model.Network{n.released()}, Tables: []model.Space{model.NewSpace(model.SpaceHeader{Bits: 1, Columns: 3})}}
+	m := &model.Model{Header: model.Header{Heads: []model.Head{head}}, Nets: []*model.Network{n.released(read)}, Tables: []model.Space{model.NewSpace(model.SpaceHeader{Bits: 1, Columns: 3})}}
 	scorer, doc, p := model.NewScorer(m), &text.Doc{}, make([]float64, 3)
 	a := analyzer(t)
 	for i, e := range examples {
