@@ -2,22 +2,69 @@ package scale
 
 import (
 	"bytes"
-	"io/fs"
+	"encoding/binary"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/sink/internal/erase"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 	"github.com/dwiarah/dwiarah/sink/internal/store/storetest"
 )
 
-// TestDeletionAtScale deletes one message in a hundred: hidden at once, erased by the job down to the bytes of the data folder, and not brought back by a
+// deletedAuthor tells of one author in 4096 that the account is deleted, with everything by it.
+func deletedAuthor(m *event.Message) bool {
+	return m.Direction == schemas.Inbound && strings.HasPrefix(m.AuthorKey, "000")
+}
+
+// deleted gathers what of the messages is deleted, and every trace that it must not leave.
+type deleted struct {
+	random   *rand.Rand
+	entries  []store.Entry
+	messages int // deleted one by one or with their author
+	authors  map[string]bool
+	traces   storetest.Traces
+}
+
+func (d *deleted) choose(entries []store.Entry) {
+	pointed := map[string]bool{} // whoever answers a message goes on naming it
+	for _, entry := range entries {
+		pointed[entry.Enriched.Message.ParentId] = true
+	}
+	for _, entry := range entries {
+		m := entry.Enriched.Message
+		alone := m.Direction == schemas.Inbound && d.random.IntN(80) == 0
+		if !alone && !deletedAuthor(m) {
+			continue
+		}
+		d.messages++
+		d.traces.Add("text", []byte(m.Text[:len("MARK")+32]))
+		d.traces.Add("hash of the text", binary.LittleEndian.AppendUint64(nil, m.TextHash))
+		d.traces.Add("hash of the id", m.MessageKey)
+		if !pointed[m.MessageId] {
+			d.traces.Add("id", []byte(m.MessageId))
+		}
+		if at := m.CreatedAtMs + time.Hour.Milliseconds(); alone {
+			d.entries = append(d.entries, store.Entry{Enriched: &event.Enriched{Message: &event.Message{
+				Institution: m.Institution, Platform: m.Platform, MessageKey: m.MessageKey, DeletedAtMs: &at,
+			}}})
+		}
+		if deletedAuthor(m) && !d.authors[m.AuthorKey] {
+			d.authors[m.AuthorKey] = true
+			d.traces.Add("author", []byte(m.AuthorKey))
+			d.entries = append(d.entries, store.Entry{Ledger: &event.LedgerEntry{Entry: &event.LedgerEntry_Visibility{Visibility: &event.Visibility{
+				Institution: m.Institution, Platform: m.Platform, AuthorKey: m.AuthorKey, State: schemas.VisibilityDeleted, AtMs: end.UnixMilli(),
+			}}}})
+		}
+	}
+}
+
+// TestDeletionAtScale deletes one message in a hundred, and some authors: hidden at once, erased by the job down to the bytes of the data folder, and not brought back by a
 // replay of everything.
 func TestDeletionAtScale(t *testing.T) {
 	if *messages == 0 {
@@ -25,14 +72,7 @@ func TestDeletionAtScale(t *testing.T) {
 	}
 	dir := t.TempDir()
 	_, s := opened(t, dir)
-	for _, statement := range []string{ // so that a scan sees the texts
-		"ALTER TABLE message_bodies MODIFY COLUMN text String CODEC(NONE), MODIFY SETTING old_parts_lifetime = 1",
-		"ALTER TABLE message_facts MODIFY SETTING old_parts_lifetime = 1",
-	} {
-		if err := s.Conn().Exec(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+	storetest.Legible(t, s, "message_bodies", "message_facts")
 	w := newWriter(t, s)
 	size := min(*messages, 1_000_000)
 	all := func(do func([]store.Entry)) {
@@ -40,41 +80,37 @@ func TestDeletionAtScale(t *testing.T) {
 			do(batch(false, n, threadsAtOnce))
 		}
 	}
-	// The mark of a text is its first 36 bytes.
-	const mark = len("MARK") + 32
-	random, gone := rand.New(rand.NewPCG(3, 4)), map[string]bool{}
-	var deletions []store.Entry
+	gone := &deleted{random: rand.New(rand.NewPCG(3, 4)), authors: map[string]bool{}}
 	all(func(entries []store.Entry) {
 		write(t, w, entries)
-		for _, entry := range entries {
-			if m := entry.Enriched.Message; bytes.HasPrefix([]byte(m.Text), []byte("MARK")) && random.IntN(80) == 0 {
-				at := m.CreatedAtMs + time.Hour.Milliseconds()
-				gone[m.Text[:mark]] = true
-				deletions = append(deletions, store.Entry{Enriched: &event.Enriched{Message: &event.Message{
-					Institution: m.Institution, Platform: m.Platform, MessageKey: m.MessageKey, DeletedAtMs: &at,
-				}}})
-			}
-		}
+		gone.choose(entries)
 	})
 	stored := storetest.Count(t, s, "SELECT count() FROM messages")
-	if scan(t, dir, gone) == 0 {
-		t.Fatal("the scan does not find what is there")
+	// Tombstones and settled requests are made of the hashes of message ids.
+	left := func() storetest.Found {
+		return gone.traces.Under(t, dir, storetest.Folders(t, s, "tombstones", "settled_requests")...)
 	}
-	slices.SortFunc(deletions, func(a, b store.Entry) int {
-		return bytes.Compare(a.Enriched.Message.MessageKey, b.Enriched.Message.MessageKey)
+	before := left()
+	for _, kind := range []string{"text", "hash of the text", "hash of the id", "id", "author"} {
+		if !strings.Contains(before.String(), kind+" in ") {
+			t.Fatalf("the scan does not find the %s of what is there: %s", kind, before)
+		}
+	}
+	slices.SortFunc(gone.entries, func(a, b store.Entry) int {
+		return bytes.Compare(a.Enriched.GetMessage().GetMessageKey(), b.Enriched.GetMessage().GetMessageKey())
 	})
 	begun := time.Now()
-	write(t, w, deletions)
+	write(t, w, gone.entries)
 	shown := func(when string) {
 		t.Helper()
 		for _, view := range []string{"messages", "message_texts"} {
-			if n := storetest.Count(t, s, "SELECT count() FROM "+view); n != stored-uint64(len(deletions)) {
-				t.Errorf("%s %s has %d, want %d less %d", when, view, n, stored, len(deletions))
+			if n := storetest.Count(t, s, "SELECT count() FROM "+view); n != stored-uint64(gone.messages) {
+				t.Errorf("%s %s has %d, want %d less %d", when, view, n, stored, gone.messages)
 			}
 		}
 	}
 	shown("after the deletions")
-	t.Logf("%d of %d messages deleted, and hidden from every view after %s", len(deletions), stored, time.Since(begun).Round(time.Millisecond))
+	t.Logf("%d of %d messages deleted, some with their %d authors, and hidden from every view after %s", gone.messages, stored, len(gone.authors), time.Since(begun).Round(time.Millisecond))
 	run := func() {
 		t.Helper()
 		begun := time.Now()
@@ -82,10 +118,10 @@ func TestDeletionAtScale(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("the job took %s: %d messages, %d texts, %d rows of facts, timing of %d requests kept, %d old parts left", time.Since(begun).Round(time.Second),
-			proof.Messages, proof.TextsBefore, proof.FactsBefore, proof.Settled, proof.OldParts)
-		if n := scan(t, dir, gone); n > 0 {
-			t.Errorf("after the job %d erased texts are in the data folder", n)
+		t.Logf("the job took %s: %d messages, %d texts, %d rows of facts, timing of %d requests kept, %d rows lost the key of a deleted author, %d old parts left",
+			time.Since(begun).Round(time.Second), proof.Messages, proof.TextsBefore, proof.FactsBefore, proof.Settled, proof.Pointers, proof.OldParts)
+		if found := left(); len(found) > 0 {
+			t.Errorf("after the job there is left %s", found)
 		}
 	}
 	run()
@@ -94,32 +130,7 @@ func TestDeletionAtScale(t *testing.T) {
 	shown("after a replay of everything")
 	run()
 	shown("after a replay and the job")
-}
-
-// scan counts the marks of gone texts in the files of a folder.
-func scan(t *testing.T, dir string, gone map[string]bool) (found int) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return nil // ClickHouse removes files meanwhile
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil
-		}
-		for {
-			n := bytes.Index(b, []byte("MARK"))
-			if n < 0 || n+36 > len(b) {
-				return nil
-			}
-			if gone[string(b[n:n+36])] {
-				found++
-			}
-			b = b[n+4:]
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
+	if !t.Failed() {
+		t.Logf("found before: %s; after either run of the job: nothing", before)
 	}
-	return found
 }

@@ -113,8 +113,8 @@ func Legible(tb testing.TB, s *store.Store, tables ...string) {
 		if err := rows.Err(); err != nil || len(columns) == 0 {
 			tb.Fatal(table, len(columns), err)
 		}
-		// A file for each column says where a trace was found; the index of the key holds the beginnings of granules.
-		const settings = ", MODIFY SETTING min_bytes_for_wide_part = 0, compress_primary_key = 0, old_parts_lifetime = 1"
+		// The index of the key holds the beginnings of granules.
+		const settings = ", MODIFY SETTING compress_primary_key = 0, old_parts_lifetime = 1"
 		if err := s.Conn().Exec(tb.Context(), "ALTER TABLE "+table+" "+strings.Join(columns, ", ")+settings); err != nil {
 			tb.Fatal(err)
 		}
