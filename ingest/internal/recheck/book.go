@@ -36,6 +36,8 @@ const (
 	busyFirst, busyLast = 10 * time.Minute, 6 * time.Hour
 	// spareAge is up to what age a message is read again when there is room.
 	spareAge = 24 * time.Hour
+	// forgottenWithin is how long the file may go on holding a message that was forgotten, as a deleted one is.
+	forgottenWithin = 6 * time.Hour
 )
 
 // steps are how long after it was written a message is read again.
@@ -53,7 +55,8 @@ type Config struct {
 	Now    func() time.Time
 }
 
-// Book holds a connector's known messages. Its file is a log of changes that is written anew when most of it is outdated: a crash leaves at worst a last line
+// Book holds a connector's known messages. Its file is a log of changes that is written anew when most of it is outdated, and soon after
+// something in it was forgotten: a crash leaves at worst a last line
 // that is cut, and that one belongs to a page that comes again. Safe for concurrent use.
 type Book struct {
 	cfg Config
@@ -65,6 +68,7 @@ type Book struct {
 	lines   int                 // in the file
 	stamp   fs.FileInfo         // of the file as it was last read or written
 	torn    bool                // its last line is cut
+	stale   time.Time           // since when it holds lines of forgotten messages; zero for none
 	dropped int64
 }
 
@@ -147,12 +151,25 @@ func (b *Book) read(text []byte) error {
 		b.lines++
 		if change.Entry == nil {
 			b.remove(change.Gone)
+			b.outdate()
 			continue
 		}
 		b.put(change.Entry)
 	}
 	clear(b.changed)
 	return nil
+}
+
+// outdate notes that the file holds lines of a message that was forgotten.
+func (b *Book) outdate() {
+	if b.stale.IsZero() {
+		b.stale = b.cfg.Now()
+	}
+}
+
+// overdue tells that the file holds such lines for too long.
+func (b *Book) overdue() bool {
+	return !b.stale.IsZero() && b.cfg.Now().Sub(b.stale) >= forgottenWithin
 }
 
 func (b *Book) put(e *entry) {
@@ -429,7 +446,7 @@ func orNow(at, now time.Time) time.Time {
 func (b *Book) Flush() (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.changed) == 0 || b.cfg.Path == "" {
+	if b.cfg.Path == "" || len(b.changed) == 0 && !b.overdue() {
 		return nil
 	}
 	unlock, err := state.Lock(b.cfg.Path)
@@ -474,7 +491,7 @@ func (b *Book) merge() error {
 }
 
 func (b *Book) flush() error {
-	if _, err := os.Stat(b.cfg.Path); errors.Is(err, fs.ErrNotExist) || b.torn || b.lines+len(b.changed) > 2*len(b.entries)+1000 {
+	if _, err := os.Stat(b.cfg.Path); errors.Is(err, fs.ErrNotExist) || b.torn || b.lines+len(b.changed) > 2*len(b.entries)+1000 || b.overdue() {
 		return b.rewrite()
 	}
 	var text bytes.Buffer
@@ -483,6 +500,7 @@ func (b *Book) flush() error {
 		change := line{Entry: b.entries[id]}
 		if change.Entry == nil {
 			change.Gone = id
+			b.outdate()
 		}
 		if err := enc.Encode(change); err != nil {
 			return err
@@ -528,7 +546,7 @@ func (b *Book) rewrite() error {
 	if err != nil {
 		return errors.Join(err, os.Remove(tmp.Name()))
 	}
-	b.lines, b.torn = len(b.entries), false
+	b.lines, b.torn, b.stale = len(b.entries), false, time.Time{}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

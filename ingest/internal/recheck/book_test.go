@@ -287,3 +287,39 @@ func TestBoundsAndBrokenFile(t *testing.T) {
 		t.Errorf("a broken file: %v", err)
 	}
 }
+
+// A message that was deleted, and whoever wrote it, leave the file within hours, though it is a log and little is outdated in it; a restart in between changes nothing.
+func TestWhatIsForgottenLeavesTheFile(t *testing.T) {
+	s := open(t)
+	for i := range 100 {
+		s.Add(message(fmt.Sprintf("message%03d", i), start))
+	}
+	flush := func(after time.Duration) string {
+		t.Helper()
+		s.now = start.Add(after)
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	flush(0)
+	gone := message("message007", start)
+	gone.DeletedAt = &start
+	s.Add(gone)
+	if text := flush(time.Hour); !strings.Contains(text, "amessage007") {
+		t.Fatal("the file was written anew for one message")
+	}
+	s.open()
+	flush(2 * time.Hour)
+	if text := flush(9 * time.Hour); strings.Contains(text, "message007") || !strings.Contains(text, "amessage008") {
+		t.Error("hours after it was deleted the message is in the file, or others are not")
+	}
+	s.open()
+	if known, _ := s.Len(); known != 99 {
+		t.Errorf("%d messages are known, want 99", known)
+	}
+}
