@@ -8,6 +8,7 @@ import (
 
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/reference"
 )
 
 // day0 is a Monday; scenes tell their times in hours after it.
@@ -107,6 +108,30 @@ var scenes = []struct {
 	// requests are the rows of the view requests, by request_id.
 	requests map[string]record
 }{
+	{
+		// Of what an institution sets, the row that is valid on the first day of the period counts; under the defaults a2 follows b1, and b1 and b2 are one episode.
+		name: "what an institution sets",
+		build: func(s *scene) {
+			s.post("p", 0)
+			s.ask("a1", "u1", "p", "p", 1, feels(schemas.Negative))
+			s.answer("b1", "a1", "u1", "p", 2)
+			s.ask("a2", "u1", "b1", "p", 4)
+			s.answer("b2", "a2", "u1", "p", 5)
+			s.covered("c", 0, 720)
+			for _, set := range []reference.Setting{
+				{Name: "follow_up_s", ValidFrom: day0, Value: 3600}, {Name: "follow_up_s", ValidFrom: day0.AddDate(0, 0, 1), Value: 86400},
+				{Name: "handling_gap_s", ValidFrom: day0, Value: 7200}, {Name: "sentiment_least", ValidFrom: day0, Value: 2},
+			} {
+				set.Institution = s.institution
+				s.settings = append(s.settings, set)
+			}
+		},
+		views: []view{
+			{name: "metric_wait", want: []record{{"n": int64(2), "replied": int64(2), "follow_up_n": int64(0)}}},
+			{name: "metric_handling", want: []record{{"n": int64(0), "single": int64(2)}}},
+			{name: "metric_sentiment", want: []record{{"n": int64(2), "net": -.5}}},
+		},
+	},
 	{
 		// The vector of the metric specification: B = 3, R = 5, I = 8 and an automatic reply.
 		name: "seventeen messages",
