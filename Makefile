@@ -99,8 +99,9 @@ generate: ## write the wire form's Go code anew from schemas/proto
 	@cd schemas/proto && PATH=$(BIN):$$PATH npx --yes @bufbuild/buf@$(BUF_VERSION) generate
 
 .PHONY: bench
-bench: engine ## measure the whole way with the engine's limit beside it (into deploy/standalone/bench/), and each part's own benchmarks
-	@cd deploy/standalone && go run ./bench --out bench/$$(date -u +%F).md
+bench: engine ## measure the whole way with a peer and the engine's limit beside it (into deploy/standalone/bench/), and each part's own benchmarks
+	@mkdir -p $(BIN); echo "building the peer, an OpenTelemetry Collector"; cd deploy/standalone/bench/peer && go build -o $(BIN)/peer .
+	@cd deploy/standalone && go run ./bench --peer $(BIN)/peer --out bench/$$(date -u +%F).md
 	@for m in $(MODULES); do echo "== benchmarks of $$m"; (cd $$m && go test -run '^$$' -bench . -benchmem ./...); done
 
 SEED    ?= 1

@@ -23,6 +23,7 @@ type command struct {
 	Paced    time.Duration `help:"How long the half load lasts." default:"15s"`
 	Away     time.Duration `help:"How long the sink is away before it recovers." default:"5m"`
 	Profiles string        `help:"Folder for a CPU and a heap profile of each process, for go tool pprof; nothing for none." type:"existingdir"`
+	Peer     string        `help:"Binary of bench/peer, to be measured beside the sink; nothing for none." type:"existingfile"`
 	Out      string        `help:"File for the page; nothing for none." type:"path"`
 }
 
@@ -41,7 +42,7 @@ func (c command) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	loaded := load()
-	page, err := bench.Run(ctx, bench.Config{Messages: c.Messages, Paced: c.Paced, Away: c.Away, Dir: dir, Profiles: c.Profiles, Tell: func(s string) { fmt.Println(s) }})
+	page, err := bench.Run(ctx, bench.Config{Messages: c.Messages, Paced: c.Paced, Away: c.Away, Dir: dir, Profiles: c.Profiles, Peer: c.Peer, Tell: func(s string) { fmt.Println(s) }})
 	if err != nil || c.Out == "" {
 		return err
 	}

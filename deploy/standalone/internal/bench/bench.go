@@ -39,6 +39,7 @@ type Config struct {
 	Away     time.Duration // how long the sink is away for the recovery
 	Dir      string
 	Profiles string // folder for the processes' profiles; empty for none
+	Peer     string // binary of another pipeline from Kafka to ClickHouse; empty for none
 	Tell     func(string)
 }
 
@@ -57,6 +58,7 @@ type bench struct {
 	all    map[string]*fleet.Process
 	conn   kafka.Conn
 	db     driver.Conn
+	micros map[string]float64 // of CPU a message, by stage
 	out    strings.Builder
 }
 
@@ -76,6 +78,9 @@ func Run(ctx context.Context, cfg Config) (_ string, err error) {
 	}
 	if err := b.limit(); err != nil {
 		return "", fmt.Errorf("measuring the engine alone: %w", err)
+	}
+	if err := b.peers(); err != nil {
+		return "", fmt.Errorf("measuring a peer: %w", err)
 	}
 	if err := b.paced(rate / 2); err != nil {
 		return "", fmt.Errorf("measuring at half load: %w", err)
@@ -179,7 +184,9 @@ func (b *bench) standing() (s standing, err error) {
 	return s, err
 }
 
-func (b *bench) until(done func() (bool, error)) error {
+func (b *bench) until(done func() (bool, error)) error { return b.within(patience, done) }
+
+func (b *bench) within(patience time.Duration, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	for {
@@ -232,7 +239,7 @@ func (b *bench) alone() error {
 	if err != nil {
 		return err
 	}
-	micros := map[string]float64{
+	b.micros = map[string]float64{
 		fleet.Ingest: perMessage(ingested[fleet.Ingest].CPU, lines),
 		fleet.Broker: perMessage(ingested[fleet.Broker].CPU-idle[fleet.Broker].CPU, lines) + enrich[fleet.Broker] + sink[fleet.Broker],
 		fleet.Enrich: enrich[fleet.Enrich],
@@ -240,16 +247,16 @@ func (b *bench) alone() error {
 		"engine":     sink["engine"],
 	}
 	var sum float64
-	for _, m := range micros {
+	for _, m := range b.micros {
 		sum += m
 	}
 	b.printf("%d lines of archive, %d records; the classifier on, broker and engine on the same machine.\n\n", b.cfg.Messages, raw.raw)
 	b.printf("| stage | CPU, us a message | share | messages a second and core |\n|---|---|---|---|\n")
 	for _, name := range stages {
-		b.printf("| %s | %.1f | %.0f %% | %.0f |\n", name, micros[name], 100*micros[name]/sum, 1e6/micros[name])
+		b.printf("| %s | %.1f | %.0f %% | %.0f |\n", name, b.micros[name], 100*b.micros[name]/sum, 1e6/b.micros[name])
 	}
 	b.printf("| all | %.1f | | %.0f |\n\n", sum, 1e6/sum)
-	way := sum - micros[fleet.Ingest]
+	way := sum - b.micros[fleet.Ingest]
 	b.printf("- raw topic to queryable row: %.1f us of CPU a message, which is %.0f messages/s on two cores to themselves\n", way, 2e6/way)
 	return nil
 }
@@ -352,15 +359,8 @@ func (b *bench) limit() error {
 		}
 	}
 	took, after := time.Since(begun), b.cpu()
-	var kafkaEngine uint64
-	if err := b.db.QueryRow(b.ctx, "SELECT count() FROM system.table_engines WHERE name = 'Kafka'").Scan(&kafkaEngine); err != nil {
-		return err
-	}
 	b.printf("- limit: the engine's bare insert of the same %d rows of facts, as Native blocks made before: %.0f rows/s, %.1f us of the engine's CPU a row\n",
 		rows, float64(rows)/took.Seconds(), perMessage(after["engine"].CPU-before["engine"].CPU, float64(rows)))
-	if kafkaEngine == 0 {
-		b.printf("- peer: this engine is built without the Kafka table engine; none is measured beside\n")
-	}
 	return b.db.Exec(b.ctx, "DROP TABLE dwiarah.bare")
 }
 

@@ -354,6 +354,7 @@ func (h *harness) measure(n int) {
 		if f, err := p.Footprint(); err == nil {
 			both := h.verdict.Footprints[p.Role.Name]
 			both[n] = f
+			h.cfg.Verbose(fmt.Sprintf("%s takes %d MB, %d descriptors, %d goroutines", p.Role.Name, f.RSS>>20, f.Descriptors, f.Goroutines))
 			h.verdict.Footprints[p.Role.Name] = both
 		}
 	}
@@ -361,6 +362,7 @@ func (h *harness) measure(n int) {
 		var parts uint64
 		if conn.QueryRow(h.ctx, "SELECT count() FROM system.parts WHERE active AND database = {d:String}", named("d", databaseName)).Scan(&parts) == nil {
 			h.verdict.Parts[n] = int(parts)
+			h.cfg.Verbose(fmt.Sprintf("the tables have %d parts", parts))
 		}
 		conn.Close()
 	}
