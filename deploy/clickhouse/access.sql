@@ -49,6 +49,9 @@ CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.settled_requests USIN
 CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.kept_months USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
 CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.coverage_ledger USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
 CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.account_counts USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.message_labels USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.tombstones USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.visibility_changes USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
 -- Where a table has policies, roles without one would see nothing.
 CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.message_facts USING 1 TO reporter, writer, migrator;
 CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.message_bodies USING 1 TO writer, migrator;
@@ -56,3 +59,6 @@ CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.settled_requests USI
 CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.kept_months USING 1 TO reporter, writer, migrator;
 CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.coverage_ledger USING 1 TO reporter, writer, migrator;
 CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.account_counts USING 1 TO reporter, writer, migrator;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.message_labels USING 1 TO reporter, writer, migrator;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.tombstones USING 1 TO reporter, writer, migrator;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.visibility_changes USING 1 TO reporter, writer, migrator;

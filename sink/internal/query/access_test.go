@@ -51,25 +51,36 @@ func TestAccessFileIsUnderstood(t *testing.T) {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
-	rows, err := s.Conn().Query(t.Context(), "SELECT DISTINCT table FROM system.columns WHERE database = currentDatabase() AND name IN ('text', 'url')")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var table string
-		if err := rows.Scan(&table); err != nil {
-			t.Fatal(err)
-		}
+	for _, table := range tablesWith(t, s, "text", "url") {
 		for _, role := range []string{"analyst", "reporter"} {
 			if !slices.Contains(statements, fmt.Sprintf("REVOKE SELECT ON dwiarah.%s FROM %s", table, role)) {
 				t.Errorf("%s may read %s", role, table)
 			}
 		}
 	}
-	if err := rows.Err(); err != nil {
+	for _, table := range tablesWith(t, s, "author_key", "author_mark", "message_id", "message_key", "subject_key") {
+		for _, policy := range []string{"readers", "services"} {
+			if !slices.ContainsFunc(statements, func(s string) bool {
+				return strings.HasPrefix(s, fmt.Sprintf("CREATE ROW POLICY IF NOT EXISTS dwiarah_%s ON dwiarah.%s USING ", policy, table))
+			}) {
+				t.Errorf("table %s tells of single messages, and there is no row policy dwiarah_%s on it", table, policy)
+			}
+		}
+	}
+}
+
+// tablesWith are the tables that have one of the columns.
+func tablesWith(t *testing.T, s *store.Store, columns ...string) (tables []string) {
+	t.Helper()
+	if err := s.Conn().QueryRow(t.Context(), `SELECT groupUniqArray(c.table) FROM system.columns AS c
+		JOIN system.tables AS t ON t.database = c.database AND t.name = c.table
+		WHERE c.database = currentDatabase() AND t.engine LIKE '%MergeTree' AND c.name IN ($1)`, columns).Scan(&tables); err != nil {
 		t.Fatal(err)
 	}
+	if len(tables) == 0 {
+		t.Fatalf("no table has any of the columns %q", columns)
+	}
+	return tables
 }
 
 // users is a ClickHouse users file whose one user has what the access file gives to a role: the engine takes no CREATE ROLE, but grants and row policies from there.
