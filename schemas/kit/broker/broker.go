@@ -125,7 +125,7 @@ func (b *Broker) Close() error {
 		b.cluster.Close()
 	}
 	if b.lock != nil {
-		if err := b.lock.Close(); err != nil {
+		if err := unlock(b.lock); err != nil {
 			return fmt.Errorf("unlocking the embedded broker's directory: %w", err)
 		}
 	}
@@ -177,6 +177,11 @@ func lock(dir string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("data directory %s is in use by another broker: %w", dir, err), f.Close())
 	}
 	return f, nil
+}
+
+// unlock frees the directory even while a child that is just being started has the file as well: closing it here alone would leave the lock with that.
+func unlock(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 // logger passes kfake's warnings on; what it says of single requests is noise.
