@@ -351,11 +351,9 @@ func (b *bench) grows(size int) {
 	b.world.Most = size
 	write := func(author, parent, text string) string { // two minutes apart, so that what is read twice to be sure stays a small part
 		b.world.Lock()
-		newest := b.clock.Now()
+		newest := conversation.Start
 		if n := len(b.world.Posts); n > 0 {
 			newest = b.world.Posts[n-1].Created.Add(2 * time.Minute)
-		} else {
-			newest = conversation.Start
 		}
 		b.world.Unlock()
 		b.world.Skip(newest)
