@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http/httptest"
 	"os"
 	"slices"
@@ -230,6 +231,46 @@ func TestFold(t *testing.T) {
 			k, _ := b.book.Message("at://did:plc:warga1/app.bsky.feed.post/" + ask)
 			if k.Message.ParentAuthorID != blueskytest.Handle || k.Message.AuthorID != "did:plc:warga1" {
 				t.Errorf("%+v", k.Message)
+			}
+		})
+	}
+}
+
+// TestBreaks: a world that goes on while its stream breaks again and again arrives whole, and nothing of it twice.
+func TestBreaks(t *testing.T) {
+	for _, wire := range []string{"v1", "v2"} {
+		t.Run(wire, func(t *testing.T) {
+			b := newBench(t, Settings{Wire: wire, Compress: true})
+			random := rand.New(rand.NewPCG(1, 2))
+			b.source.beat = 20 * time.Millisecond
+			at, pushed := time.Now().Add(-time.Hour), 0
+			for range 8 {
+				_, stop := b.follow()
+				b.world.Converse(1 + random.IntN(20))
+				for ; pushed < len(b.world.Posts); pushed++ {
+					at = at.Add(time.Millisecond)
+					b.stream.Push(b.post("create", b.world.Posts[pushed].ID, at))
+					b.stream.Push(noise(random.IntN(3))...)
+				}
+				time.Sleep(time.Duration(random.IntN(60)) * time.Millisecond)
+				if err := stop(); err == nil {
+					t.Fatal("no error after a break")
+				}
+			}
+			wait, stop := b.follow()
+			wait(pushed)
+			_ = stop()
+			seen := map[string]int{}
+			for _, s := range b.said {
+				seen[strings.Fields(s)[1]]++
+			}
+			for _, p := range b.world.Posts {
+				if seen[p.ID] != 1 {
+					t.Errorf("post %s came %d times", p.ID, seen[p.ID])
+				}
+			}
+			if len(seen) != pushed {
+				t.Errorf("%d of %d posts", len(seen), pushed)
 			}
 		})
 	}

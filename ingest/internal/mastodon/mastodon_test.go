@@ -569,6 +569,41 @@ func TestBackfillReadsARange(t *testing.T) {
 	}
 }
 
+// FuzzPush reads foreign bytes as events of both ways of streaming: no panic, valid messages or dead letters.
+func FuzzPush(f *testing.F) {
+	f.Add("", `{"event":"notification","payload":"{\"id\":\"5\",\"type\":\"mention\",\"status\":{\"id\":\"1\",\"created_at\":\"2026-03-01T08:00:00Z\",\"visibility\":\"public\",\"content\":\"x\",\"account\":{\"id\":\"11\",\"acct\":\"a\"}}}"}`)
+	f.Add("status.update", `{"id":"1","created_at":"2026-03-01T08:00:00Z","edited_at":"2026-03-01T09:00:00Z","visibility":"public","content":"<p>x"}`)
+	f.Add("delete", "1")
+	f.Fuzz(func(t *testing.T, event, data string) {
+		now := start.Add(time.Hour)
+		env := source.Environment{
+			Config: source.Config{Platform: "mastodon", BaseURL: "http://127.0.0.1:1", Token: config.NewSecret("x"), AllowPrivate: true}.WithDefaults(), Now: func() time.Time { return now },
+			Account: source.Account{Institution: &institutions.Institution{ID: "kota"}, Account: institutions.Account{Handle: "layanan_kota"}}, Directory: &institutions.Directory{},
+			Known: func(id string) (source.Known, bool) {
+				return source.Known{Message: schemas.Message{Platform: "mastodon", MessageID: id, Kind: "mention", AuthorID: "a", CreatedAt: start}}, true
+			},
+		}
+		s, err := newSource(env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.client.MaxWait, s.client.FirstWait = 0, 1
+		p := &poll{Source: s, me: account{ID: "7"}, now: now, roots: map[string]string{}, accts: map[string]string{}, emit: func(_ context.Context, page source.Page) error {
+			for _, i := range page.Items {
+				if (i.Message == nil) == (i.Err == nil) {
+					t.Fatalf("an item that is both or neither: %+v", i)
+				}
+				// A deletion repeats what is known, and an id of the server's may be anything.
+				if i.Message != nil && i.Message.DeletedAt == nil && i.Message.Validate(now) != nil {
+					t.Fatalf("a message that is not valid: %+v", i.Message)
+				}
+			}
+			return nil
+		}}
+		_ = p.pushed(t.Context(), web.Frame{Event: event, Data: []byte(data)}) // what would need a call fails
+	})
+}
+
 func FuzzStatuses(f *testing.F) {
 	f.Add(`[{"id":"1","created_at":"2026-03-01T08:00:00Z","visibility":"public","content":"<p>x"}]`, "<a href=")
 	f.Add(`[null, 1, {"id":null,"account":null,"mentions":null}]`, "<!-- <p>")
