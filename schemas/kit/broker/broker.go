@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -37,6 +38,8 @@ type Broker struct {
 	sessions *sessions
 	addr     string
 	lock     *os.File // held while the broker owns DataDir; nil in memory
+	once     sync.Once
+	closed   error
 }
 
 // Start starts a broker and returns when it serves its topics. With a DataDir every acknowledged record and every committed
@@ -115,8 +118,13 @@ func start(cfg Config) (_ *Broker, err error) {
 func (b *Broker) Addr() string { return b.addr }
 
 // Close deletes what the topics' retention has ended, which otherwise happens every hour and never where processes are shorter, flushes the log and stops the broker.
-// Clients lose their connections.
+// Clients lose their connections. A second call answers as the first.
 func (b *Broker) Close() error {
+	b.once.Do(func() { b.closed = b.close() })
+	return b.closed
+}
+
+func (b *Broker) close() error {
 	if b.sessions != nil {
 		b.sessions.close()
 	}

@@ -335,3 +335,27 @@ func TestRetentionReachesTheDisk(t *testing.T) {
 		t.Errorf("%d files hold what the retention has ended", n)
 	}
 }
+
+// Who closes a broker that is closed is answered, and nothing hangs.
+func TestClosedTwice(t *testing.T) {
+	t.Parallel()
+	b, err := broker.Start(broker.Config{DataDir: t.TempDir(), Topics: topics})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 2)
+	go func() {
+		done <- b.Close()
+		done <- b.Close()
+	}()
+	for range 2 {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(patience):
+			t.Fatal("closing hangs")
+		}
+	}
+}
