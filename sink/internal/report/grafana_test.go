@@ -319,7 +319,7 @@ func TestRulesReadMetricsThatExist(t *testing.T) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		// A name stands whole in the code, or in the parts that a registering function puts together.
-		parts := regexp.MustCompile(`^dwiarah_(consumer|producer|ingest)_(.+)$`).FindStringSubmatch(name)
+		parts := regexp.MustCompile(`^dwiarah_(consumer|producer|ingest|verify)_(.+)$`).FindStringSubmatch(name)
 		if !strings.Contains(code.String(), `"`+name+`"`) && (parts == nil || !strings.Contains(code.String(), `"`+parts[2]+`"`)) {
 			t.Errorf("no code has the metric %s", name)
 		}
