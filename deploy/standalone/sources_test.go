@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,22 +23,11 @@ func sourcesOf(t *testing.T, f *field.Field, dir string) upCommand {
 		}
 		return path
 	}
-	file := "sources:\n"
-	for _, s := range f.Sources() {
-		settings := []byte("{}")
-		if s.Settings != nil {
-			var err error
-			if settings, err = json.Marshal(s.Settings); err != nil {
-				t.Fatal(err)
-			}
-		}
-		file += fmt.Sprintf("  - {platform: %s, account: %q, base_url: %s, allow_private: true, schedule: %q, settings: %s", s.Platform, s.Account, s.BaseURL, s.Schedule, settings)
-		if !s.Token.IsZero() {
-			file += ", token: \"file:" + write("token-"+s.Platform, s.Token.Reveal()) + `"`
-		}
-		file += "}\n"
+	file, err := field.SourcesFile(f.Sources(), dir)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return upCommand{Data: filepath.Join(dir, "data"), Institutions: write("institutions.yaml", string(f.Institutions())), Sources: write("sources.yaml", file)}
+	return upCommand{Data: filepath.Join(dir, "data"), Institutions: write("institutions.yaml", string(f.Institutions())), Sources: write("sources.yaml", string(file))}
 }
 
 // TestUpReadsLiveSources: what is on the platforms of the file arrives, and what is written on them meanwhile.

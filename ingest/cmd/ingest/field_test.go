@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -49,24 +48,17 @@ func newField(t *testing.T, o field.Options, webhook string, keep func(*ingest.S
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources := "webhook: {listen: \"" + webhook + "\"}\nsources:\n"
+	var kept []ingest.Source
 	for _, s := range f.Sources() {
-		if !keep(&s) {
-			continue
+		if keep(&s) { // which may change it
+			kept = append(kept, s)
 		}
-		settings := []byte("{}")
-		if s.Settings != nil {
-			if settings, err = json.Marshal(s.Settings); err != nil {
-				t.Fatal(err)
-			}
-		}
-		sources += fmt.Sprintf("  - {platform: %s, account: %q, base_url: %s, allow_private: true, schedule: %q, settings: %s", s.Platform, s.Account, s.BaseURL, s.Schedule, settings)
-		if !s.Token.IsZero() {
-			sources += ", token: \"file:" + w.write("token-"+s.Platform, s.Token.Reveal()) + `"`
-		}
-		sources += "}\n"
 	}
-	w.write("ingest.yaml", string(text)+sources)
+	sources, err := field.SourcesFile(kept, w.path("."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("ingest.yaml", fmt.Sprintf("%swebhook: {listen: %q}\n%s", text, webhook, sources))
 	return fieldWorld{w, f}
 }
 
