@@ -107,7 +107,6 @@ func TestVerifySaysWhatHasNoFate(t *testing.T) {
 	} {
 		produce(schemas.TopicLedger, encoded(entry))
 	}
-	produce(schemas.TopicLedger, []byte("poison"))
 
 	// The real sink, and a stand-in of enrich's group that commits what it reads.
 	cfg := sink.DefaultConfig()
@@ -135,6 +134,9 @@ func TestVerifySaysWhatHasNoFate(t *testing.T) {
 	go func() { ended <- s.Run(ctx) }()
 	go func() { ended <- enrich.Run(ctx) }()
 	untilRead(t, conn, cfg.Kafka.Group, ended, schemas.TopicEnriched, schemas.TopicLedger)
+	// Its letter comes behind that of the enriched topic: purging takes the oldest letters only.
+	produce(schemas.TopicLedger, []byte("poison"))
+	untilRead(t, conn, cfg.Kafka.Group, ended, schemas.TopicLedger)
 	untilRead(t, conn, "dwiarah-enrich", ended, schemas.TopicRaw)
 	// The running sink compares the newest three of each partition: two of the raw and of the enriched topic, one of the ledger.
 	untilShown(t, tel, ended, "dwiarah_verify_checked_records", map[string]float64{schemas.TopicRaw: 6, schemas.TopicEnriched: 6, schemas.TopicLedger: 3})
