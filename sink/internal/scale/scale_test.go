@@ -26,6 +26,8 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 const (
 	database      = "dwiarah"
 	threadsAtOnce = 3000
+	// toldEvery is how many messages are loaded between two lines of progress.
+	toldEvery = 300_000
 )
 
 // opened starts an engine on a folder and returns its address, and its store with the tables and views of this build.
@@ -102,6 +104,9 @@ func load(t *testing.T, s *store.Store, w *store.Writer, size int, deadline time
 			t.Fatalf("the time for loading is over at %d of %d messages; the same command goes on", done*per, size)
 		}
 		write(t, w, batch(done*per < min(ownMessages, size), done, threadsAtOnce))
+		if now := (done + 1) * per; now%toldEvery == 0 {
+			t.Logf("%d of %d messages", now, size)
+		}
 	}
 	if loaded := size - there; loaded > 0 {
 		t.Logf("loaded to %d messages: %.0f messages a second", size, float64(loaded)/time.Since(begun).Seconds())
