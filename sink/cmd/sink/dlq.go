@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,9 +32,14 @@ type filter struct {
 	Source string    `help:"Only letters from this topic or file." default:""`
 	Since  time.Time `help:"Only letters written at this time or later, as 2026-03-01T00:00:00+07:00." placeholder:"TIME"`
 	Until  time.Time `help:"Only letters written before this time." placeholder:"TIME"`
+	// Undecodable ones have neither stage nor source; the time is Kafka's.
+	Undecodable bool `help:"Only what stands on the topic and is no letter that this version reads: another program's, or a newer version's."`
 }
 
 func (f filter) check() error {
+	if f.Undecodable && (f.Stage != "" || f.Reason != "" || f.Source != "") {
+		return errors.New("--undecodable is not allowed with --stage, --reason or --source: what cannot be decoded names none")
+	}
 	if f.Reason == "" {
 		return nil
 	}
@@ -50,6 +56,9 @@ func (f filter) takes(l deadletter.Letter) bool {
 	at := time.UnixMilli(l.GetAtMs())
 	if !f.Since.IsZero() && at.Before(f.Since) || !f.Until.IsZero() && !at.Before(f.Until) {
 		return false
+	}
+	if l.Undecodable != nil || f.Undecodable {
+		return l.Undecodable != nil && f.Stage == "" && f.Reason == "" && f.Source == ""
 	}
 	return (f.Stage == "" || f.Stage == l.GetStage()) && (f.Reason == "" || f.Reason == l.GetReason()) && (f.Source == "" || f.Source == l.GetSource())
 }
@@ -71,11 +80,11 @@ func (c dlqList) Run(ctx context.Context, a *app) error {
 		if !c.takes(l) {
 			return nil
 		}
-		kind := l.GetStage() + " " + l.GetReason()
+		kind := kindOf(l)
 		if counts[kind]++; counts[kind] == 1 {
 			order = append(order, kind)
 		}
-		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\n", l.ID(), stamp(l.GetAtMs()), l.GetStage(), l.GetReason(), l.GetAttempt(), place(l),
+		_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\n", l.ID(), stamp(l.GetAtMs()), oneLine(cmp.Or(l.GetStage(), "-")), oneLine(l.GetReason()), l.GetAttempt(), place(l),
 			len(l.GetOriginal()), oneLine(l.GetDetail()))
 		return err
 	})
@@ -106,7 +115,7 @@ func (c dlqShow) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	fmt.Fprintf(a.Out, "letter:  %s\nat:      %s\nstage:   %s\nreason:  %s\ndetail:  %s\nattempt: %d\nsource:  %s\nkey:     %q\n",
-		l.ID(), stamp(l.GetAtMs()), l.GetStage(), l.GetReason(), oneLine(l.GetDetail()), l.GetAttempt(), place(l), l.GetKey())
+		l.ID(), stamp(l.GetAtMs()), oneLine(cmp.Or(l.GetStage(), "-")), oneLine(l.GetReason()), oneLine(l.GetDetail()), l.GetAttempt(), place(l), l.GetKey())
 	for _, h := range l.GetHeaders() {
 		fmt.Fprintf(a.Out, "header:  %s: %q\n", h.GetKey(), h.GetValue())
 	}
@@ -195,8 +204,10 @@ func (c dlqPurge) Run(ctx context.Context, a *app) (err error) {
 		chosen += len(cut.Letters) + cut.Behind
 		purged += len(cut.Letters)
 		if l := cut.InTheWay; l != nil {
-			fmt.Fprintf(a.Out, "left: %d letters of partition %d behind letter %s (%s %s of %s), which the filters leave\n", cut.Behind, cut.Partition, l.ID(), l.GetStage(),
-				l.GetReason(), stamp(l.GetAtMs()))
+			fmt.Fprintf(a.Out, "left: %d letters of partition %d behind %s (%s of %s), which the filters leave: Kafka deletes from the front of a partition only\n"+
+				"  next: look at that one (sink dlq show %s), replay it if it is still wanted, then purge with filters that take it too:\n"+
+				"  sink dlq purge --until %s takes every letter up to here, of all stages and partitions; what nobody purges goes when the topic's retention ends\n",
+				cut.Behind, cut.Partition, l.ID(), kindOf(*l), stamp(l.GetAtMs()), l.ID(), cut.Until.UTC().Format(time.RFC3339Nano))
 		}
 	}
 	fmt.Fprintf(a.Out, "%s %d of %d letters\n", verb, purged, chosen)
@@ -204,6 +215,13 @@ func (c dlqPurge) Run(ctx context.Context, a *app) (err error) {
 		fmt.Fprintln(a.Out, "nothing was done: --yes purges them, and what was not replayed is lost with them")
 	}
 	return nil
+}
+
+// Help is what --help says beside the flags.
+func (dlqPurge) Help() string {
+	return `Kafka can delete records from the front of a partition only. So each partition loses its oldest letters, up to the first one that the filters leave; that one keeps
+all behind it, and the command says which it is and how to go on: look at it (sink dlq show), replay it if it is still wanted (sink dlq replay puts its record back on its topic,
+the letter stays), then purge with filters that take it too, such as --until with a time after it. Of letters that are purged the place, stage and reason stay on record in the table purged_letters.`
 }
 
 func find(ctx context.Context, conn kafka.Conn, id string) (deadletter.Letter, error) {
@@ -216,8 +234,16 @@ func find(ctx context.Context, conn kafka.Conn, id string) (deadletter.Letter, e
 	return deadletter.Find(ctx, conn, partition, offset)
 }
 
-// place is where a letter's record came from: a topic's partition and offset, or a file's line.
+// kindOf is what letters are counted by: stage and reason.
+func kindOf(l deadletter.Letter) string {
+	return oneLine(strings.TrimSpace(l.GetStage() + " " + l.GetReason()))
+}
+
+// place is where a letter's record came from: a topic's partition and offset, or a file's line; "-" where that cannot be read.
 func place(l deadletter.Letter) string {
+	if l.Undecodable != nil {
+		return "-"
+	}
 	switch l.GetSource() {
 	case schemas.TopicRaw, schemas.TopicEnriched, schemas.TopicLedger:
 		return fmt.Sprintf("%s/%d@%d", l.GetSource(), l.GetPartition(), l.GetOffset())

@@ -333,7 +333,7 @@ func TestDeadLettersArePurged(t *testing.T) {
 		}
 	}
 	// A letter that the filter leaves keeps those behind it, for Kafka deletes from the front.
-	want := []string{"left: 2 letters of partition 0 behind letter 0:2 (ingest malformed of 2026-03-01T02:00:00Z)"}
+	want := []string{"left: 2 letters of partition 0 behind 0:2 (ingest malformed of 2026-03-01T02:00:00Z)", "sink dlq show 0:2", "--until 2026-03-01T04:00:00.001Z"}
 	c.want([]string{"dlq", "purge", "--stage", "sink"}, append(want, "would purge 2 of 4 letters", "--yes")...)
 	c.want([]string{"dlq", "list"}, "0:0", "4 sink refused_by_store")
 	if n := storetest.Count(t, db, "SELECT count() FROM purged_letters"); n != 0 {
@@ -347,12 +347,65 @@ func TestDeadLettersArePurged(t *testing.T) {
 		t.Errorf("a purged letter is shown, %d: %s", code, errOut)
 	}
 	c.want([]string{"dlq", "purge", "--stage", "enrich", "--yes"}, "purged 0 of 0 letters")
-	c.want([]string{"dlq", "purge", "--until", "2026-03-01T04:00:00Z", "--yes"}, "purged 2 of 2 letters")
+	if out := c.want([]string{"dlq", "purge", "--until", "2026-03-01T04:00:00Z", "--yes"}, "purged 2 of 2 letters"); strings.Contains(out, "left") {
+		t.Errorf("nothing was in the way: %s", out)
+	}
 	c.want([]string{"dlq", "list"}, "0:4", "1 sink refused_by_store")
 	if n := storetest.Count(t, db, "SELECT count() FROM purged_letters WHERE (source, partition, offset, stage, reason, toHour(written_at)) IN ("+
 		"('mentions.enriched.v1', 3, 100, 'sink', 'refused_by_store', 0), ('mentions.enriched.v1', 3, 101, 'sink', 'refused_by_store', 1),"+
 		"('arsip.jsonl', 3, 102, 'ingest', 'malformed', 2), ('mentions.enriched.v1', 3, 103, 'sink', 'refused_by_store', 3)) AND purged_at > now() - 3600"); n != 4 {
 		t.Errorf("%d letters are on record, want 4", n)
+	}
+}
+
+// What is on the dead-letter topic and is no letter keeps nobody from working with the letters around it.
+func TestWhatIsNoLetterIsListedShownAndPurged(t *testing.T) {
+	conn := withTopics(t, kafka.TopicSpec{Name: schemas.TopicEnriched, Partitions: 1}, kafka.TopicSpec{Name: schemas.TopicDead, Partitions: 1})
+	c, db := configured(t, conn.Brokers...)
+	producer := newProducer(t, conn)
+	letter := func(offset int64) {
+		t.Helper()
+		post(t, producer, &event.DeadLetter{Stage: schemas.StageSink, Reason: string(schemas.DeadRefused), Original: []byte("{}"), Source: schemas.TopicEnriched, Offset: offset, Attempt: 1,
+			AtMs: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixMilli()})
+	}
+	ours := []kafka.Header{{Key: event.SchemaHeader, Value: event.SchemaValue()}}
+	letter(100)
+	for _, r := range []kafka.Record{
+		{Value: []byte("hello\x1b[2J"), Headers: ours},
+		{Value: []byte("{}"), Headers: []kafka.Header{{Key: event.SchemaHeader, Value: []byte("2")}}},
+		{Key: []byte("k"), Headers: ours},
+	} {
+		r.Topic = schemas.TopicDead
+		if err := producer.Produce(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	letter(101)
+
+	c.want([]string{"dlq", "list"}, "0:0", "0:1", "malformed record", "0:2", "this build reads 1", "0:3", "neither stage nor reason", "0:4", "2 sink refused_by_store", "3 undecodable")
+	if out := c.want([]string{"dlq", "list", "--undecodable"}, "0:1", "3 undecodable"); strings.Contains(out, "\n0:4 ") {
+		t.Errorf("letters are listed as undecodable: %s", out)
+	}
+	if out := c.want([]string{"dlq", "list", "--stage", "sink"}, "0:4"); strings.Contains(out, "undecodable") {
+		t.Errorf("what is no letter is listed as the sink's: %s", out)
+	}
+	// What has no time of its own has Kafka's, which is now.
+	if out := c.want([]string{"dlq", "list", "--until", "2026-03-02T00:00:00Z"}, "2 sink refused_by_store"); strings.Contains(out, "undecodable") {
+		t.Errorf("what came today is listed as older: %s", out)
+	}
+	c.want([]string{"dlq", "list", "--since", "2026-03-02T00:00:00Z"}, "3 undecodable")
+	c.want([]string{"dlq", "show", "0:1"}, "undecodable", "malformed record", "68 65 6c 6c 6f")
+	c.want([]string{"dlq", "show", "0:4"}, "refused_by_store")
+	c.want([]string{"dlq", "replay", "0:1", "0:4"}, "replayed 1 of 2 letters", "left: replaying letter 0:1", "cannot be decoded")
+	if code, _, errOut := c.run("dlq", "list", "--undecodable", "--stage", "sink"); code == 0 || !strings.Contains(errOut, "--undecodable") {
+		t.Errorf("undecodable letters of a stage: %d, %s", code, errOut)
+	}
+
+	c.want([]string{"dlq", "purge", "--stage", "sink", "--yes"}, "left: 1 letters of partition 0 behind 0:1 (undecodable", "purged 1 of 2 letters")
+	c.want([]string{"dlq", "purge", "--undecodable", "--yes"}, "purged 3 of 3 letters")
+	c.want([]string{"dlq", "list"}, "0:4", "1 sink refused_by_store")
+	if n := storetest.Count(t, db, "SELECT count() FROM purged_letters WHERE source = 'mentions.dlq.v1' AND partition = 0 AND offset IN (1, 2, 3) AND stage = '' AND reason = 'undecodable'"); n != 3 {
+		t.Errorf("%d undecodable letters are on record, want 3", n)
 	}
 }
 

@@ -38,35 +38,29 @@ func (c verifyCommand) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	stages, err := verify.Run(ctx, verify.Config{Conn: conn, EnrichGroup: c.EnrichGroup, SinkGroup: cfg.Kafka.Group, Store: s, Directory: directory, Now: time.Now()})
+	found, err := verify.Run(ctx, verify.Config{Conn: conn, EnrichGroup: c.EnrichGroup, SinkGroup: cfg.Kafka.Group, Store: s, Directory: directory, Now: time.Now()})
 	if err != nil {
 		return err
 	}
-	broken := 0
-	for _, stage := range stages {
-		fmt.Fprintln(a.Out, stage)
-		if stage.Unaccounted() != 0 || len(stage.Violations) > 0 {
-			broken++
-		}
-	}
+	fmt.Fprint(a.Out, found)
 	if c.MetricsFile != "" {
-		if err := writeMetrics(c.MetricsFile, stages); err != nil {
+		if err := writeMetrics(c.MetricsFile, found); err != nil {
 			return err
 		}
 	}
-	if broken > 0 {
-		return fmt.Errorf("the law of sums is broken at %d of %d topics", broken, len(stages))
+	if broken := found.Broken(); broken > 0 {
+		return fmt.Errorf("the law of sums is broken at %d of %d topics", broken, len(found.Stages))
 	}
 	return nil
 }
 
-func writeMetrics(path string, stages []verify.Stage) error {
+func writeMetrics(path string, found verify.Found) error {
 	registry := prometheus.NewRegistry()
 	metrics, err := verify.NewMetrics(registry)
 	if err != nil {
 		return err
 	}
-	metrics.Show(stages)
+	metrics.Show(found)
 	if err := prometheus.WriteToTextfile(path, registry); err != nil {
 		return fmt.Errorf("writing metrics: %w", err)
 	}

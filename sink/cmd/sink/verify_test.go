@@ -39,7 +39,7 @@ func untilRead(t *testing.T, conn kafka.Conn, group string, ended <-chan error, 
 	}
 }
 
-// untilShown waits until a gauge of the running sink has these values, by topic.
+// untilShown waits until a gauge of the running sink has these values, by topic, or under "" where it has no label.
 func untilShown(t *testing.T, tel *telemetry.Telemetry, ended <-chan error, name string, want map[string]float64) {
 	t.Helper()
 	var got map[string]float64
@@ -51,7 +51,11 @@ func untilShown(t *testing.T, tel *telemetry.Telemetry, ended <-chan error, name
 		}
 		for _, family := range families {
 			for _, m := range family.Metric {
-				if family.GetName() == name {
+				switch {
+				case family.GetName() != name:
+				case len(m.Label) == 0:
+					got[""] = m.Gauge.GetValue()
+				default:
 					got[m.Label[0].GetValue()] = m.Gauge.GetValue()
 				}
 			}
@@ -150,6 +154,11 @@ func TestVerifySaysWhatHasNoFate(t *testing.T) {
 	if text, err := os.ReadFile(metrics); err != nil || !strings.Contains(string(text), `dwiarah_verify_unaccounted_records{topic="mentions.enriched.v1"} 0`) {
 		t.Errorf("metrics: %v\n%s", err, text)
 	}
+
+	// What is no letter is counted and said, and hides no letter.
+	produce(schemas.TopicDead, []byte("poison"))
+	c.want([]string{"verify"}, "1 dead-lettered + 0 purged", "mentions.dlq.v1: 1 record cannot be decoded as a dead letter, the first is 0:2", "sink dlq list --undecodable")
+	untilShown(t, tel, ended, "dwiarah_verify_undecodable_letters", map[string]float64{"": 1})
 
 	c.want([]string{"dlq", "purge", "--source", schemas.TopicEnriched, "--yes"}, "purged 1 of 1 letters")
 	c.want([]string{"verify"}, "mentions.enriched.v1: 21 records behind the positions = 19 stored + 1 deleted + 0 expired + 0 dead-lettered + 1 purged + 0 older than the next topic + 0 unaccounted")

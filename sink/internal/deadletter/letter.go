@@ -26,10 +26,7 @@ const wireRoom = 1_000
 func New(r kafka.Record, reason schemas.DeadReason, detail string, now time.Time) (kafka.Record, error) {
 	letter := &event.DeadLetter{
 		Stage: schemas.StageSink, Reason: string(reason), Detail: detail, Original: r.Value, Source: r.Topic, Partition: int32(r.Partition), Offset: r.Offset,
-		Attempt: attempt(r) + 1, AtMs: now.UnixMilli(), Key: r.Key,
-	}
-	for _, h := range r.Headers {
-		letter.Headers = append(letter.Headers, &event.Header{Key: h.Key, Value: h.Value})
+		Attempt: attempt(r) + 1, AtMs: now.UnixMilli(), Key: r.Key, Headers: wireHeaders(r.Headers),
 	}
 	if letter.SizeVT()+len(r.Key)+wireRoom > MaxRecordBytes {
 		letter.Detail = fmt.Sprintf("%s; the record, of %d bytes, is larger than this topic takes and stays where it came from for as long as it is kept there", detail, r.Size())
@@ -62,19 +59,54 @@ func Header(headers []kafka.Header, key string) []byte {
 	return nil
 }
 
+// Undecodable is the reason under which a record of the dead-letter topic that is no letter is listed and purged.
+const Undecodable = "undecodable"
+
 // Letter is a dead letter and its own place in the dead-letter topic.
 type Letter struct {
 	Partition int
 	Offset    int64
+	// Undecodable says why what stands there is no letter that this build reads; nil for a letter. The DeadLetter then is the record as it stands there, with the time
+	// at which Kafka took it, without stage and source.
+	Undecodable error
 	*event.DeadLetter
+}
+
+// errNoLetter tells of bytes that can be decoded and say nothing.
+var errNoLetter = errors.New("it names neither stage nor reason")
+
+// open reads a record of the dead-letter topic.
+func open(r kafka.Record) Letter {
+	l := Letter{Partition: r.Partition, Offset: r.Offset, DeadLetter: &event.DeadLetter{}}
+	err := event.Decode(Header(r.Headers, event.SchemaHeader), r.Value, l.DeadLetter)
+	if err == nil && l.GetStage() == "" && l.GetReason() == "" {
+		err = errNoLetter
+	}
+	if err == nil {
+		return l
+	}
+	l.Undecodable = err
+	l.DeadLetter = &event.DeadLetter{Reason: Undecodable, Detail: err.Error(), Original: r.Value, Key: r.Key, Headers: wireHeaders(r.Headers), AtMs: r.Time.UnixMilli()}
+	return l
+}
+
+func wireHeaders(headers []kafka.Header) []*event.Header {
+	var wire []*event.Header
+	for _, h := range headers {
+		wire = append(wire, &event.Header{Key: h.Key, Value: h.Value})
+	}
+	return wire
 }
 
 // ID names a letter on the command line.
 func (l Letter) ID() string { return fmt.Sprintf("%d:%d", l.Partition, l.Offset) }
 
-// Record returns the original record for its own topic. It is an error for letters that did not come from one of Dwiarah's topics, such as a line of
-// an archive, and for letters that could not keep the record.
+// Record returns the original record for its own topic. It is an error for what is no letter, for letters that did not come from one of Dwiarah's topics, such as a
+// line of an archive, and for letters that could not keep the record.
 func (l Letter) Record() (kafka.Record, error) {
+	if l.Undecodable != nil {
+		return kafka.Record{}, fmt.Errorf("replaying letter %s: it cannot be decoded: %w", l.ID(), l.Undecodable)
+	}
 	switch l.GetSource() {
 	case schemas.TopicRaw, schemas.TopicEnriched, schemas.TopicLedger:
 	default:

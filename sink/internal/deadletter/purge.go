@@ -17,6 +17,8 @@ type Cut struct {
 	Letters   []Letter // to be removed; without the records they kept
 	InTheWay  *Letter  // the first one that stays, where chosen ones are behind it
 	Behind    int      // how many those are
+	// Until is later than every letter up to the last chosen one was written: purging what is older removes them all.
+	Until time.Time
 }
 
 // end is the first offset that stays.
@@ -27,18 +29,21 @@ func Cuts(ctx context.Context, conn kafka.Conn, chosen func(Letter) bool) ([]Cut
 	var cuts []Cut
 	var cut *Cut
 	var stays *Letter
+	var newest int64 // letter's time of this partition so far, ms
 	err := Scan(ctx, conn, func(l Letter) error {
 		if cut == nil || cut.Partition != l.Partition {
-			cuts, stays = append(cuts, Cut{Partition: l.Partition}), nil
+			cuts, stays, newest = append(cuts, Cut{Partition: l.Partition}), nil, 0
 			cut = &cuts[len(cuts)-1]
 		}
 		l.Original, l.Headers, l.Key = nil, nil, nil
+		newest = max(newest, l.GetAtMs())
 		switch takes := chosen(l); {
 		case takes && stays == nil:
 			cut.Letters = append(cut.Letters, l)
 		case takes:
 			cut.InTheWay = stays
 			cut.Behind++
+			cut.Until = time.UnixMilli(newest + 1)
 		case stays == nil:
 			stays = &l
 		}
@@ -48,7 +53,8 @@ func Cuts(ctx context.Context, conn kafka.Conn, chosen func(Letter) bool) ([]Cut
 }
 
 // Purge removes what the cuts name, for good. What was there stays on record in the table purged_letters, written before anything is deleted: whatever dies in
-// between, no record is without its fate, and a letter on record that is still there is only counted as a letter.
+// between, no record is without its fate, and a letter on record that is still there is only counted as a letter. What was no letter has its own place in the
+// dead-letter topic on record.
 func Purge(ctx context.Context, conn kafka.Conn, s *store.Store, cuts []Cut, now time.Time) error {
 	for _, cut := range cuts {
 		if len(cut.Letters) == 0 {
@@ -70,6 +76,9 @@ func trace(letters []Letter, now time.Time) rows.Table {
 	stages, reasons, written, purged := make([]string, n), make([]string, n), make([]time.Time, n), make([]time.Time, n)
 	for i, l := range letters {
 		sources[i], partitions[i], offsets[i] = l.Source, l.DeadLetter.Partition, l.DeadLetter.Offset
+		if l.Undecodable != nil {
+			sources[i], partitions[i], offsets[i] = schemas.TopicDead, int32(l.Partition), l.Offset
+		}
 		stages[i], reasons[i], written[i], purged[i] = l.Stage, l.Reason, time.UnixMilli(l.AtMs), now
 	}
 	return rows.Table{Name: "purged_letters", Rows: n, Columns: []rows.Column{

@@ -9,7 +9,6 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/dwiarah/dwiarah/schemas"
-	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 )
 
@@ -20,7 +19,7 @@ const (
 )
 
 // Scan hands the dead-letter topic's letters to f, partition by partition, from the first to the last that is there when Scan begins. It commits
-// nothing and belongs to no group. An error of f ends it and is returned as it is. What is no letter is an error that names its place.
+// nothing and belongs to no group. An error of f ends it and is returned as it is. What is no letter is handed over as Undecodable.
 func Scan(ctx context.Context, conn kafka.Conn, f func(Letter) error) error {
 	extents, err := kafka.Extents(ctx, conn, schemas.TopicDead)
 	if err != nil {
@@ -35,16 +34,10 @@ func Scan(ctx context.Context, conn kafka.Conn, f func(Letter) error) error {
 }
 
 func scanPartition(ctx context.Context, conn kafka.Conn, extent kafka.PartitionLag, f func(Letter) error) error {
-	return Read(ctx, conn, extent, func(r kafka.Record) error {
-		l := Letter{Partition: r.Partition, Offset: r.Offset, DeadLetter: &event.DeadLetter{}}
-		if err := event.Decode(Header(r.Headers, event.SchemaHeader), r.Value, l.DeadLetter); err != nil {
-			return fmt.Errorf("reading topic %s: letter %s: %w", r.Topic, l.ID(), err)
-		}
-		return f(l)
-	})
+	return Read(ctx, conn, extent, func(r kafka.Record) error { return f(open(r)) })
 }
 
-// Find returns the letter at that place of the dead-letter topic.
+// Find returns what stands at that place of the dead-letter topic.
 func Find(ctx context.Context, conn kafka.Conn, partition int, offset int64) (Letter, error) {
 	extents, err := kafka.Extents(ctx, conn, schemas.TopicDead)
 	if err != nil {

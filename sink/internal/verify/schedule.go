@@ -53,7 +53,7 @@ func Schedule(ctx context.Context, c ScheduleConfig, cfg Config, m *Metrics, log
 		case <-ticker.C:
 		}
 		cfg.Now = time.Now()
-		stages, err := Run(ctx, cfg)
+		found, err := Run(ctx, cfg)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -61,8 +61,8 @@ func Schedule(ctx context.Context, c ScheduleConfig, cfg Config, m *Metrics, log
 			log.Warn("comparing Kafka with the tables did not succeed and is tried again at its next time", "error", err)
 			continue
 		}
-		m.Show(stages)
-		for _, s := range stages {
+		m.Show(found)
+		for _, s := range found.Stages {
 			if len(s.Violations) > 0 {
 				log.Error("the law of sums is broken among the newest records; sink verify looks at all", "topic", s.Topic, "unaccounted", s.Unaccounted(), "first", s.Violations[0])
 			}
