@@ -7,7 +7,7 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
 )
 
-// scratch is what one text after another is worked out in. Most of its size, about 10 MB, are the sums of the words that it met.
+// scratch is what one text after another is worked out in. Most of its size, about 20 MB, is what the words that it met give.
 type scratch struct {
 	doc    text.Doc
 	scorer *model.Scorer

@@ -1,63 +1,56 @@
 package model
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "hash/maphash"
 
-// wordKey is a word with its length, if it is short enough to be kept; none is 0.
-type wordKey [3]uint64
+// waysBits is the binary logarithm of how many slots a set has.
+const waysBits = 2
 
-// longestKept is the length in bytes from which on a word is not kept.
-const longestKept = 24
+// wordHasher tells words apart by 64 bits that nobody outside can foresee, so that no text is kept and no text can be made to be taken for another.
+type wordHasher struct{ seed maphash.Seed }
 
-func keyOf(word []byte) (wordKey, bool) {
-	if len(word) >= longestKept {
-		return wordKey{}, false
-	}
-	var b [longestKept]byte
-	b[0] = byte(len(word))
-	copy(b[1:], word)
-	le := binary.LittleEndian
-	return wordKey{le.Uint64(b[:8]), le.Uint64(b[8:16]), le.Uint64(b[16:])}, true
-}
+func newWordHasher() wordHasher { return wordHasher{maphash.MakeSeed()} }
 
-// set spreads words over 2^n sets. It goes by the word itself: by its canonical form, all spellings of the most frequent words would meet in one set.
-func (k wordKey) set(n int) int {
-	h := k[0]*0x9e3779b97f4a7c15 ^ bits.RotateLeft64(k[1]*0xc2b2ae3d27d4eb4f, 31) ^ bits.RotateLeft64(k[2]*0x165667b19e3779f9, 17)
-	return int(h * 0x9e3779b97f4a7c15 >> (64 - n))
-}
+// of is never 0, which is the hash of an empty slot.
+func (h wordHasher) of(word []byte) uint64 { return max(1, maphash.Bytes(h.seed, word)) }
 
-// metWords says in which slot what a word gives is kept: two slots a set, of which the one used longer ago is given up for a new word.
+// metWords says in which slot what a word gives is kept: four slots a set, of which one that was not used lately is given up for a new word.
 type metWords struct {
 	bits   int
-	keys   []wordKey
-	recent []uint8
+	hashes [][1 << waysBits]uint64
+	// older has three bits a set: which half was used longer ago, and in each half which slot.
+	older []uint8
 }
 
 // newMetWords returns 2^bits slots.
 func newMetWords(bits int) metWords {
-	return metWords{bits: bits - 1, keys: make([]wordKey, 1<<bits), recent: make([]uint8, 1<<(bits-1))}
+	bits -= waysBits
+	return metWords{bits: bits, hashes: make([][1 << waysBits]uint64, 1<<bits), older: make([]uint8, 1<<bits)}
 }
 
 // find returns the slot of a word, and whether it is there already. If not, the slot is empty: the caller fills it, and then says keep.
-func (m *metWords) find(k wordKey) (slot int, met bool) {
-	set := k.set(m.bits)
-	slot = 2 * set
-	if m.keys[slot] == k {
-		m.recent[set] = 0
-		return slot, true
+func (m *metWords) find(hash uint64) (slot int, met bool) {
+	set := int(hash >> (64 - m.bits))
+	hashes := &m.hashes[set]
+	for way := range hashes {
+		if hashes[way] == hash {
+			m.use(set, uint8(way))
+			return set<<waysBits + way, true
+		}
 	}
-	if m.keys[slot+1] == k {
-		m.recent[set] = 1
-		return slot + 1, true
-	}
-	other := 1 - m.recent[set]
-	m.recent[set] = other
-	slot += int(other)
-	m.keys[slot] = wordKey{}
-	return slot, false
+	half := m.older[set] & 1
+	way := half<<1 | m.older[set]>>(1+half)&1
+	hashes[way] = 0
+	m.use(set, way)
+	return set<<waysBits + int(way), false
+}
+
+// use notes that a slot is the one used last.
+func (m *metWords) use(set int, way uint8) {
+	half := way >> 1
+	m.older[set] = m.older[set]&^(1|2<<half) | 1 ^ half | (1^way&1)<<(1+half)
 }
 
 // keep says that the slot has been filled for the word.
-func (m *metWords) keep(slot int, k wordKey) { m.keys[slot] = k }
+func (m *metWords) keep(slot int, hash uint64) {
+	m.hashes[slot>>waysBits][slot&(1<<waysBits-1)] = hash
+}

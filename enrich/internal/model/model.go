@@ -205,33 +205,37 @@ type Scorer struct {
 	// or concept to pass 32 bits; n-grams repeat.
 	words, concepts, part []int32
 	chars                 []int64
+	// packed is room for the sum of some rows of one space.
+	packed []uint64
 
-	// met are the words whose n-grams were added up before: how many there are, and the packed sums of all spaces, sumSize words.
-	met     metWords
-	counts  []int32
-	sums    []uint64
-	sumSize int
-	// long are the sums of a word too long to keep, total those of the text.
-	long, total []uint64
-	grams       []uint32
+	// met are the words whose n-grams were added up before: the sums of all columns, two to a machine word, each raised by weightBias for each n-gram.
+	hasher wordHasher
+	met    metWords
+	sums   []uint64
+	// found are the slots of the words of a text that are not yet in total, the sums of the text.
+	found []int
+	total []uint64
+	grams []uint32
 
-	// doc is the document scored last; the networks read it only when a head asks for them.
+	// doc is the document scored last, hashes are those of its tokens; the networks read both only when a head asks for them.
 	doc      *text.Doc
+	hashes   []uint64
 	networks []*networkScorer
 	read     bool
 }
 
 // NewScorer returns a scorer of m.
 func NewScorer(m *Model) *Scorer {
-	s := &Scorer{m: m, grams: make([]uint32, 0, text.MaxGrams), met: newMetWords(metBits), counts: make([]int32, 1<<metBits)}
-	columns := 0
+	s := &Scorer{m: m, grams: make([]uint32, 0, text.MaxGrams), hasher: newWordHasher(), met: newMetWords(metBits)}
+	columns, widest := 0, 0
 	for _, t := range m.Tables {
 		s.scores = append(s.scores, make([]float64, t.Columns))
 		columns += t.Columns
-		s.sumSize += t.sumSize()
+		widest = max(widest, t.sumSize())
 	}
 	s.words, s.concepts, s.part, s.chars = make([]int32, columns), make([]int32, columns), make([]int32, columns), make([]int64, columns)
-	s.sums, s.long, s.total = make([]uint64, s.sumSize<<metBits), make([]uint64, s.sumSize), make([]uint64, s.sumSize)
+	s.packed, s.total = make([]uint64, widest), make([]uint64, (columns+1)/2)
+	s.sums = make([]uint64, len(s.total)<<metBits)
 	for _, n := range m.Nets {
 		s.networks = append(s.networks, newNetworkScorer(n))
 	}
@@ -263,7 +267,7 @@ func (s *Scorer) Score(d *text.Doc) {
 
 // sum writes the sums of a space's columns over some features into out.
 func (s *Scorer) sum(t *Space, features []uint32, out []int32) {
-	packed := s.total[:t.sumSize()]
+	packed := s.packed[:t.sumSize()]
 	clear(packed)
 	t.add(packed, features)
 	t.unpack(packed, len(features), out)
@@ -272,66 +276,76 @@ func (s *Scorer) sum(t *Space, features []uint32, out []int32) {
 // tokensAtOnce is how many tokens can be added up in packed sums, whatever they are.
 const tokensAtOnce = mostRows / text.MaxGrams
 
-// scoreChars sums up the view by characters, and returns how many n-grams it has.
+// scoreChars sums up the view by characters, and returns how many n-grams it has. The words are looked up first and added up then, so that the
+// processor waits for their memory together.
 func (s *Scorer) scoreChars(d *text.Doc) int {
 	clear(s.chars)
+	s.hashes = s.hashes[:0]
 	all := 0
 	for tokens := range slices.Chunk(d.Tokens, tokensAtOnce) {
 		clear(s.total)
 		grams := 0
-		for _, tok := range tokens {
-			if tok.Kind != text.Word && tok.Kind != text.Hashtag {
+		for _, t := range tokens {
+			hash := s.hasher.of(d.Text(t))
+			s.hashes = append(s.hashes, hash)
+			n := t.CountGrams()
+			if n == 0 {
 				continue
 			}
-			sums, n := s.wordSums(d, tok)
 			grams += n
-			for k, v := range sums[:len(s.total)] {
-				s.total[k] += v
+			slot, met := s.met.find(hash)
+			if !met {
+				// The slot may be one of those found.
+				s.addFound()
+				s.sumGrams(d, t, s.sumsIn(slot))
+				s.met.keep(slot, hash)
 			}
+			s.found = append(s.found, slot)
 		}
+		s.addFound()
 		s.unpackChars(grams)
 		all += grams
 	}
 	return all
 }
 
-// unpackChars moves the sums of some n-grams from total to chars.
+// sumsIn are the sums that a slot keeps.
+func (s *Scorer) sumsIn(slot int) []uint64 {
+	return s.sums[slot*len(s.total):][:len(s.total)]
+}
+
+// addFound adds the words found to the total.
+func (s *Scorer) addFound() {
+	total := s.total
+	for _, slot := range s.found {
+		sums := s.sumsIn(slot)[:len(total)]
+		for k := range total {
+			total[k] += sums[k]
+		}
+	}
+	s.found = s.found[:0]
+}
+
+// unpackChars adds the sums of some n-grams to chars.
 func (s *Scorer) unpackChars(grams int) {
-	total, part := s.total, s.part
+	for c := range s.chars {
+		s.chars[c] += int64(int32(uint32(s.total[c/2]>>(c%2*32)) - uint32(grams)*weightBias))
+	}
+}
+
+// sumGrams writes the sums over the n-grams of one word.
+func (s *Scorer) sumGrams(d *text.Doc, t text.Token, out []uint64) {
+	s.grams = d.Grams(t, s.grams[:0])
+	at := 0
 	for i := range s.m.Tables {
-		t := &s.m.Tables[i]
-		t.unpack(total, grams, part)
-		total, part = total[t.sumSize():], part[t.Columns:]
+		space := &s.m.Tables[i]
+		s.sum(space, s.grams, s.part[at:])
+		at += space.Columns
 	}
-	for c, v := range s.part {
-		s.chars[c] += int64(v)
-	}
-}
-
-// wordSums returns the packed sums over the n-grams of one word, and how many they are.
-func (s *Scorer) wordSums(d *text.Doc, tok text.Token) ([]uint64, int) {
-	key, short := keyOf(d.Text(tok))
-	if !short {
-		return s.long, s.sumGrams(d, tok, s.long)
-	}
-	slot, met := s.met.find(key)
-	sums := s.sums[slot*s.sumSize : (slot+1)*s.sumSize]
-	if !met {
-		s.counts[slot] = int32(s.sumGrams(d, tok, sums))
-		s.met.keep(slot, key)
-	}
-	return sums, int(s.counts[slot])
-}
-
-func (s *Scorer) sumGrams(d *text.Doc, tok text.Token, out []uint64) int {
-	s.grams = d.Grams(tok, s.grams[:0])
 	clear(out)
-	for i := range s.m.Tables {
-		t := &s.m.Tables[i]
-		t.add(out, s.grams)
-		out = out[t.sumSize():]
+	for c, v := range s.part {
+		out[c/2] |= uint64(uint32(v)+uint32(len(s.grams))*weightBias) << (c % 2 * 32)
 	}
-	return len(s.grams)
 }
 
 // ViewScale is the value of each of n features of one view, so that a long text does not shout.
@@ -385,7 +399,7 @@ func (s *Scorer) Likeliest(h *Head, least float64, p []float64) (int, bool) {
 func (s *Scorer) addNetworks(share float64, p []float64) {
 	for _, n := range s.networks {
 		if !s.read {
-			n.score(s.doc)
+			n.score(s.doc, s.hashes)
 		}
 		for l, v := range n.scores {
 			p[l] += share * v / float64(len(s.networks))

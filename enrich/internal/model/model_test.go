@@ -204,6 +204,55 @@ func TestCacheChangesNothing(t *testing.T) {
 	})
 }
 
+// hashesOf are hashes that tell the tokens of one text apart.
+func hashesOf(d *text.Doc) []uint64 {
+	var out []uint64
+	for h, i := newWordHasher(), 0; i < len(d.Tokens); i++ {
+		out = append(out, h.of(d.Text(d.Tokens[i])))
+	}
+	return out
+}
+
+// TestMetWordsForgetOldOnesFirst: a set keeps its words, whichever it is asked for, until a fifth comes; that never takes the place of the word used last.
+func TestMetWordsForgetOldOnesFirst(t *testing.T) {
+	const slots = 1 << waysBits
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMetWords(waysBits + 3)
+		set := rapid.Uint64Range(0, 7).Draw(t, "set") << 61
+		slotOf := map[uint64]int{}
+		for _, w := range rapid.Permutation([]uint64{1, 2, 3, 4}).Draw(t, "words") {
+			slot, met := m.find(set | w)
+			if met || slot>>waysBits != int(set>>61) {
+				t.Fatalf("word %d: slot %d, met %v", w, slot, met)
+			}
+			m.keep(slot, set|w)
+			slotOf[w] = slot
+		}
+		if len(slotOf) != slots {
+			t.Fatalf("%d words took the slots %v", slots, slotOf)
+		}
+		last := uint64(0)
+		for _, w := range rapid.SliceOfN(rapid.Uint64Range(1, 4), 1, 20).Draw(t, "asked") {
+			if slot, met := m.find(set | w); !met || slot != slotOf[w] {
+				t.Fatalf("word %d: slot %d, met %v; it is in %d", w, slot, met, slotOf[w])
+			}
+			last = w
+		}
+		slot, met := m.find(set | 5)
+		if met || slot == slotOf[last] {
+			t.Fatalf("the fifth word takes slot %d, met %v; the last one used is in %d", slot, met, slotOf[last])
+		}
+		// Until it is filled, nothing is in the slot.
+		for w, of := range slotOf {
+			if of == slot {
+				if _, met := m.find(set | w); met {
+					t.Fatalf("word %d is still found in a slot given up", w)
+				}
+			}
+		}
+	})
+}
+
 // TestNetworkReadsTheOrder compares the rolling sums with a plain reading of the definition, and shows that the order of words counts.
 func TestNetworkReadsTheOrder(t *testing.T) {
 	m := tiny()
@@ -264,7 +313,7 @@ func TestNetworkReadsTheOrder(t *testing.T) {
 	for _, in := range []string{"tidak baik ini buruk sekali", "baik ini tidak buruk sekali", "satu", "dua kata", "", "👍 !", "kata-yang-terlalu-panjang-untuk-disimpan itu baik kata-yang-terlalu-panjang-untuk-disimpan"} {
 		d := &text.Doc{}
 		a.Analyze(d, in)
-		s.score(d)
+		s.score(d, hashesOf(d))
 		for l, want := range plain(d) {
 			if math.Abs(s.scores[l]-want) > 0.01 {
 				t.Errorf("%q: label %d scores %v, want %v", in, l, s.scores[l], want)
@@ -305,7 +354,7 @@ func TestAnswersBeyondTheTopAreCut(t *testing.T) {
 	n := *m.Nets[0]
 	n.Top = 1e-3
 	s := newNetworkScorer(&n)
-	s.score(d)
+	s.score(d, hashesOf(d))
 	for f, h := range s.hidden {
 		if most := NetworkWindow*n.Top + max(n.TapBias[f], 0); h < 0 || h > most*1.001 {
 			t.Errorf("filter %d answers %v, want at most %v", f, h, most)

@@ -68,7 +68,7 @@ func (n *Network) answerTaps(o int) []float32 {
 func (n *Network) shareSize() int { return NetworkWindow*n.Filters + n.Labels }
 
 // networkMetBits is the binary logarithm of how many tokens a network keeps the shares of.
-const networkMetBits = 13
+const networkMetBits = 15
 
 // share is what a token gives: to each filter at each place of the window, in lanes, and to each label.
 type share struct {
@@ -81,10 +81,9 @@ type networkScorer struct {
 	n    *Network
 	taps networkTaps
 	met  metWords
-	// filters and labels are the shares of the tokens that were met; long is that of a token too long to keep.
+	// filters and labels are the shares of the tokens that were met.
 	filters []uint64
 	labels  []float32
-	long    share
 
 	rows   []uint32
 	packed []uint64
@@ -101,25 +100,20 @@ func newNetworkScorer(n *Network) *networkScorer {
 	words := n.Filters / lanes
 	return &networkScorer{n: n, taps: newNetworkTaps(n), met: newMetWords(networkMetBits),
 		filters: make([]uint64, NetworkWindow*words<<networkMetBits), labels: make([]float32, n.Labels<<networkMetBits),
-		long: share{make([]uint64, NetworkWindow*words), make([]float32, n.Labels)}, rows: make([]uint32, 0, text.MaxGrams+1),
+		rows:   make([]uint32, 0, text.MaxGrams+1),
 		packed: make([]uint64, n.Dims/4), vector: make([]uint64, n.Dims), sum: make([]int32, n.Dims),
 		open: make([]uint64, words), next: make([]uint64, words), top: make([]uint64, words),
 		hidden: make([]float32, n.Filters), mean: make([]float32, n.Labels), scores: make([]float64, n.Labels)}
 }
 
-// of returns the share of a token; it holds until the next call.
-func (s *networkScorer) of(d *text.Doc, t text.Token) share {
-	key, short := keyOf(d.Text(t))
-	if !short {
-		s.compute(d, t, s.long)
-		return s.long
-	}
-	slot, met := s.met.find(key)
+// of returns the share of a token with that hash; it holds until the next call.
+func (s *networkScorer) of(d *text.Doc, t text.Token, hash uint64) share {
+	slot, met := s.met.find(hash)
 	words, labels := NetworkWindow*len(s.top), s.n.Labels
 	out := share{s.filters[slot*words : (slot+1)*words], s.labels[slot*labels : (slot+1)*labels]}
 	if !met {
 		s.compute(d, t, out)
-		s.met.keep(slot, key)
+		s.met.keep(slot, hash)
 	}
 	return out
 }
@@ -194,8 +188,8 @@ func larger(a, b uint64) uint64 {
 	return b ^ (a^b)&mask
 }
 
-// score computes the score of each label, their mean taken off, since only differences count.
-func (s *networkScorer) score(d *text.Doc) {
+// score computes the score of each label, their mean taken off, since only differences count. Hashes are those of the tokens.
+func (s *networkScorer) score(d *text.Doc, hashes []uint64) {
 	const nothing = answerBias * allLanes
 	clear(s.mean)
 	clear(s.top)
@@ -205,7 +199,7 @@ func (s *networkScorer) score(d *text.Doc) {
 	tokens := d.Tokens[:min(len(d.Tokens), maxNetworkTokens)]
 	words := len(s.top)
 	for i, t := range tokens {
-		share := s.of(d, t)
+		share := s.of(d, t, hashes[i])
 		// A filter at a token hears the token before it at its first place, the token itself at its middle one, and the next at its last.
 		first, middle, last := share.filters[:words], share.filters[words:][:words], share.filters[2*words:][:words]
 		open, next, top := s.open[:words], s.next[:words], s.top[:words]

@@ -52,6 +52,8 @@ const (
 // Token is one token of a document. Its canonical form (slang and abbreviations of function words resolved) is what word features see.
 type Token struct {
 	Kind Kind
+	// runes is the length of a word or hashtag; 0 for all others, which have no n-grams.
+	runes uint8
 	// Hash is the hash of the canonical form.
 	Hash uint32
 	// Negated says that a negation stands within the three words before.
@@ -454,7 +456,7 @@ func (a *Analyzer) plainWord(d *Doc, s []byte) int {
 		d.Shape.Shouted++
 	}
 	d.Shape.Words++
-	d.Tokens = append(d.Tokens, Token{Kind: Word, start: int32(start), end: int32(len(d.buf)), Hash: mix(h)})
+	d.Tokens = append(d.Tokens, Token{Kind: Word, runes: uint8(n), start: int32(start), end: int32(len(d.buf)), Hash: mix(h)})
 	a.resolve(d)
 	return n
 }
@@ -577,6 +579,7 @@ func (a *Analyzer) word(d *Doc, s []byte, k Kind) int {
 	}
 	d.Shape.Words++
 	d.push(k, start)
+	d.Tokens[len(d.Tokens)-1].runes = uint8(runes)
 	a.resolve(d)
 	return i
 }
@@ -618,6 +621,19 @@ func (a *Analyzer) wordFeatures(d *Doc) {
 
 // MaxGrams is the most n-grams that one token can have.
 const MaxGrams = 4 * (maxWordRunes + 2)
+
+// CountGrams is how many n-grams Grams appends.
+func (t Token) CountGrams() int {
+	if t.runes == 0 {
+		return 0
+	}
+	// With its edges a word has n runes, of which all but the last three begin four n-grams.
+	n := int(t.runes) + 2
+	if n < 5 {
+		return n * (n - 1) / 2
+	}
+	return 4*n - 10
+}
 
 // Grams appends the hashed n-grams of 2 to 5 runes of one token to dst, its two edges marked by a space; repeats are kept. The grams of a
 // token depend on its text alone, so a caller may keep what it derives from them. A token that is no word has none.

@@ -177,6 +177,9 @@ func FuzzAnalyze(f *testing.F) {
 			if b := d.Text(tok); len(b) == 0 || !utf8.Valid(b) {
 				t.Fatalf("token %q of %q is empty or not UTF-8", b, s)
 			}
+			if n := len(d.Grams(tok, nil)); n != tok.CountGrams() {
+				t.Fatalf("token %q of %q has %d n-grams, counted as %d", d.Text(tok), s, n, tok.CountGrams())
+			}
 		}
 		if len(d.Words) == 0 {
 			t.Fatal("even an empty text has the features of its shape")
