@@ -54,7 +54,7 @@ func ParseFormat(name string) (Format, error) {
 const detectBytes = 256 << 10
 
 // Detect finds the format by the content: what does not begin as JSON or as a CAR file is CSV where the name says so or its first line has fields; anything
-// else is read as JSON lines, so that each line that is none comes out with its reason.
+// else is read as JSON lines, so that each line that is none comes out with its reason. An array that can be read in another form only is an error.
 func Detect(path string) (Format, error) {
 	s, err := open(path)
 	if err != nil {
@@ -69,26 +69,25 @@ func Detect(path string) (Format, error) {
 	if isCAR(head) {
 		return FormatBlueskyCAR, nil
 	}
-	text := bytes.TrimLeft(bytes.TrimPrefix(head, byteOrderMark), " \t\r\n")
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, byteOrderMark), blanks)
 	switch {
+	case bytes.HasPrefix(text, []byte("[")):
+		return formatBehindBracket(path, text)
 	case IsCSV(path):
 		return FormatCSV, nil
 	case bytes.HasPrefix(text, []byte("window.YTD.")):
 		return FormatXArchive, nil
-	case bytes.HasPrefix(text, []byte("[")):
-		if keys := keysOf(bytes.TrimLeft(text[1:], " \t\r\n")); keys["tweet"] && len(keys) == 1 {
-			return FormatXArchive, nil
-		}
-		return FormatTweets, nil
 	case bytes.HasPrefix(text, []byte("{")):
 		return formatOf(keysOf(text)), nil
 	}
-	first, _, _ := bytes.Cut(text, []byte("\n"))
-	if bytes.ContainsAny(first, ",;\t") {
+	if first, _ := twoLines(text); hasFields(first) {
 		return FormatCSV, nil
 	}
 	return FormatLines, nil
 }
+
+// hasFields tells that a line can be the header of a CSV.
+func hasFields(line []byte) bool { return bytes.ContainsAny(line, ",;\t") }
 
 func formatOf(has map[string]bool) Format {
 	switch {

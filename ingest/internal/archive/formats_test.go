@@ -169,6 +169,58 @@ func TestDetectBySmallSigns(t *testing.T) {
 	f("a.json", `{"uri":"at://did:plc:a/app.bsky.feed.post/1","value":{}}`, archive.FormatBluesky)
 }
 
+// What begins with a bracket may be an array, the header of a CSV, or a bad line before good ones; the name decides nothing there.
+func TestDetectBehindABracket(t *testing.T) {
+	f := func(name, content string, want archive.Format) {
+		t.Helper()
+		if got, err := archive.Detect(tempFile(t, name, []byte(content))); err != nil || got != want {
+			t.Errorf("%s %.40q: %s, %v; want %s", name, content, got, err, want)
+		}
+	}
+	f("a.txt", "[id],[text],[created_at]\n1,halo,2026-03-01", archive.FormatCSV)
+	f("a.txt", "[\"id\"];[\"text\"]\n1;halo", archive.FormatCSV)
+	f("a.csv", "[teks]\nhalo", archive.FormatCSV)
+	f("a.txt", "[teks]\nhalo", archive.FormatLines)
+	f("a.csv", `[{"id_str":"1"}]`, archive.FormatTweets)
+	f("a.json", " [\n]\n", archive.FormatTweets)
+	f("a.json", "[{\"id_str\":\"1\"},\n{\"id_str\":\"2\"}\n]", archive.FormatTweets)
+	f("a.json", "[\n{\"id_str\":\"1\"}\n]", archive.FormatTweets)
+	f("a.json", "[{\"id_str\":\"1\"}]\n[{\"id_str\":\"2\"}]", archive.FormatTweets)
+	for _, bad := range []string{"[1,2]", strings.Repeat("[", 20_000), `[{"id_str":"1"}]`} {
+		f("a.jsonl", bad+"\n\n"+`{"platform":"x","message_id":"1"}`+"\n", archive.FormatLines)
+		f("a.jsonl", bad+"\n"+`{"id_str":"1"}`, archive.FormatTweets)
+	}
+	refused := func(content, want string) {
+		t.Helper()
+		_, err := archive.Detect(tempFile(t, "a.json", []byte(content)))
+		if err == nil || !strings.Contains(err.Error(), "a.json") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "halo") {
+			t.Errorf("%.40q: %v; want %s", content, err, want)
+		}
+	}
+	refused(`[{"platform":"x","message_id":"1","text":"halo"}]`, "one a line, as jq -c '.[]' writes them")
+	refused(`[{"id":"1","uri":"https://a.example/1","account":{},"content":"halo","visibility":"public"}]`, "outbox.json")
+	refused(`[{"type":"Create","actor":"https://a.example/1","object":{"content":"halo"}}]`, "outbox.json")
+	refused(`[{"uri":"at://did:plc:a/app.bsky.feed.post/1","value":{"text":"halo"}}]`, "one a line, as jq -c '.[]' writes them")
+	refused(`["halo","dunia"]`, "an array of posts")
+	refused("[[\"id\",\"text\"],\n[\"1\",\"halo\"]]", "an array of posts")
+}
+
+// A bad line that is an array costs the lines behind it nothing.
+func TestALineThatIsAnArrayCostsItself(t *testing.T) {
+	good, err := os.ReadFile(filepath.Join("testdata", "twarc-v1.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := readGolden(t, tempFile(t, "a.jsonl", good), archive.FormatTweets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readGolden(t, tempFile(t, "a.jsonl", append([]byte("[1,2]\n"), good...)), archive.FormatTweets)
+	if err != nil || strings.Count(got, "\n") != strings.Count(want, "\n")+1 {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
 func TestAnArchiveWithoutItsOwner(t *testing.T) {
 	path := tempFile(t, "tweets.js", []byte("window.YTD.tweets.part0 = []"))
 	if _, err := openAs(t, path, archive.FormatXArchive); err == nil || !strings.Contains(err.Error(), "account.js beside tweets.js, or an account named") {

@@ -113,8 +113,8 @@ func newItemReader(s *stream, key string) (itemReader, error) {
 	if err != nil && len(head) == 0 && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("reading the archive: %w", err)
 	}
-	text := bytes.TrimLeft(bytes.TrimPrefix(head, byteOrderMark), " \t\r\n")
-	if key == "" && bytes.HasPrefix(text, []byte("[")) || key != "" && keysOf(text)[key] {
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, byteOrderMark), blanks)
+	if key == "" && beginsArray(text) || key != "" && keysOf(text)[key] {
 		return newElementReader(r, key), nil
 	}
 	return newLineReader(r), nil
