@@ -33,8 +33,8 @@ const Institution = "tirta-lengkara"
 
 // Faults are the shares of calls, 0 to 1, that go wrong.
 type Faults struct {
-	// Broken calls are answered with 503, Cut ones with a body that ends too early, Limited ones with 429 and a reset a second later in the platform's form.
-	// Meta tells whole minutes; its platforms are not limited. X wants a minute of peace when its stream is; that call is not limited.
+	// Broken calls are answered with 503, Cut ones with a body that ends too early, Limited ones in the platform's form and with a reset a second later. Where that form
+	// knows minutes only (Meta) or a rule of the platform wants a minute of peace (X's stream), the sources' settings say a second.
 	Broken, Cut, Limited float64
 }
 
@@ -109,6 +109,9 @@ type Post struct {
 	Pushed bool
 }
 
+// limitedFor is how long a platform takes no calls once it has said so.
+const limitedFor = time.Second
+
 // polled is the schedule of the field's sources.
 const polled = "@every 2s"
 
@@ -158,7 +161,7 @@ func (f *Field) openX(o Options) error {
 	x := &xtest.Server{World: f.world, Now: time.Now}
 	p := f.open(o, schemas.PlatformX, xtest.Limited, x)
 	p.id, p.tellsEdits = xtest.ID, true // an edit is a new version in the feeds
-	settings := config.Group{"usd_per_day": "50", "usd_per_month": "500"}
+	settings := config.Group{"usd_per_day": "50", "usd_per_month": "500", "stream_wait": limitedFor.String()}
 	if o.Push {
 		p.way = byStream
 		settings["stream"], p.pushes, p.mirror, p.breaks = true, everything, x.Mirror, x.BreakStreams
@@ -227,8 +230,8 @@ func (f *Field) openYouTube(o Options) error {
 func (f *Field) openMeta(name string) func(Options) error {
 	return func(o Options) error {
 		m := &metatest.Server{World: f.world, Platform: name}
-		p := f.open(o, name, nil, m)
-		settings := config.Group{}
+		p := f.open(o, name, func(w http.ResponseWriter, _ time.Time) { metatest.Limited(w, 0) }, m)
+		settings := config.Group{"limit_wait": limitedFor.String()}
 		if o.Push {
 			facebook := name == schemas.PlatformFacebook
 			p.way, p.tellsEdits, p.tellsDeletes, p.delivery = byWebhooks, facebook, facebook, m.Delivery
@@ -271,7 +274,7 @@ func (f *Field) open(o Options, name string, limited func(http.ResponseWriter, t
 // serve starts a server that fails as the platform does.
 func (p *platform) serve(inner http.Handler) {
 	p.servers = append(p.servers, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !p.fails(w, r) {
+		if !p.fails(w) {
 			inner.ServeHTTP(w, r)
 		}
 	})))
@@ -285,7 +288,7 @@ func (p *platform) source(account, token string, settings config.Group) {
 }
 
 // fails answers in the server's place where something goes wrong.
-func (p *platform) fails(w http.ResponseWriter, r *http.Request) bool {
+func (p *platform) fails(w http.ResponseWriter) bool {
 	p.mu.Lock()
 	out, x := p.out, p.random.Float64()
 	p.mu.Unlock()
@@ -295,8 +298,8 @@ func (p *platform) fails(w http.ResponseWriter, r *http.Request) bool {
 	case x < p.faults.Broken+p.faults.Cut:
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `{"data":[{"id":`)
-	case p.limited != nil && x < p.faults.Broken+p.faults.Cut+p.faults.Limited && r.URL.Path != "/2/tweets/search/stream":
-		p.limited(w, time.Now().Add(time.Second))
+	case x < p.faults.Broken+p.faults.Cut+p.faults.Limited:
+		p.limited(w, time.Now().Add(limitedFor))
 	default:
 		return false
 	}

@@ -1,6 +1,8 @@
 package field
 
 import (
+	"encoding/json"
+	"net/http"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -75,5 +77,35 @@ func TestSteps(t *testing.T) {
 			t.Errorf("%+v is listed twice", p)
 		}
 		listed[p] = true
+	}
+}
+
+// TestEveryCallCanBeLimited: where calls are limited every platform says so in its own way, on all of its servers, X on its stream as well.
+func TestEveryCallCanBeLimited(t *testing.T) {
+	f, err := Open(Options{Seed: 1, Push: true, Faults: Faults{Limited: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, p := range f.platforms {
+		for _, server := range p.servers {
+			for _, path := range []string{"/", "/2/tweets/search/stream"} {
+				res, err := client.Get(server.URL + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var answer struct {
+					Error struct {
+						Code int `json:"code"`
+					} `json:"error"`
+				}
+				_ = json.NewDecoder(res.Body).Decode(&answer) // some platforms say it in another form, or by the status alone
+				res.Body.Close()
+				if limited := res.StatusCode == http.StatusTooManyRequests || answer.Error.Code == 80001; !limited {
+					t.Errorf("%s answers %s with status %d", p.name, path, res.StatusCode)
+				}
+			}
+		}
 	}
 }

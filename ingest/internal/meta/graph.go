@@ -24,14 +24,35 @@ type usage struct {
 const (
 	// nearlyAll is the share from which on nothing is called, so that the limit itself is not met.
 	nearlyAll = 95
-	// leastWait is how long nothing is called then, where Meta does not say.
-	leastWait = 5 * time.Minute
 	// mostWait bounds what Meta says; the windows last a day at most.
 	mostWait = 24 * time.Hour
 )
 
-// limits reads X-Business-Use-Case-Usage, of the account, and X-App-Usage. The shares are no calls, so they only close the budget and do not spread it.
-func limits(h http.Header, now time.Time) (web.Limit, bool) {
+// limits reads X-Business-Use-Case-Usage, of the account, and X-App-Usage. The shares are no calls, so they only close the budget and do not spread it: for least, or for
+// longer where Meta says so.
+func limits(least time.Duration) web.LimitReader {
+	return func(h http.Header, now time.Time) (web.Limit, bool) {
+		all := usages(h)
+		if len(all) == 0 {
+			return web.Limit{}, false
+		}
+		share, wait := 0.0, time.Duration(0)
+		for _, u := range all {
+			share = max(share, u.Calls, u.CPU, u.Time)
+			if u.Regain > 0 {
+				wait = max(wait, time.Duration(min(u.Regain, mostWait.Minutes())*float64(time.Minute)))
+			}
+		}
+		l := web.Limit{Total: 100, Remaining: int64(max(0, 100-share))}
+		if share >= nearlyAll || wait > 0 {
+			l.Remaining, l.Reset = 0, now.Add(max(wait, least))
+		}
+		return l, true
+	}
+}
+
+// usages are what an answer says of the account's limits and of the app's.
+func usages(h http.Header) []usage {
 	var all []usage
 	var byID map[string][]usage
 	if json.Unmarshal([]byte(h.Get("X-Business-Use-Case-Usage")), &byID) == nil {
@@ -43,21 +64,7 @@ func limits(h http.Header, now time.Time) (web.Limit, bool) {
 	if v := h.Get("X-App-Usage"); v != "" && json.Unmarshal([]byte(v), &app) == nil {
 		all = append(all, app)
 	}
-	if len(all) == 0 {
-		return web.Limit{}, false
-	}
-	share, wait := 0.0, time.Duration(0)
-	for _, u := range all {
-		share = max(share, u.Calls, u.CPU, u.Time)
-		if u.Regain > 0 {
-			wait = max(wait, time.Duration(min(u.Regain, mostWait.Minutes())*float64(time.Minute)))
-		}
-	}
-	l := web.Limit{Total: 100, Remaining: int64(max(0, 100-share))}
-	if share >= nearlyAll || wait > 0 {
-		l.Remaining, l.Reset = 0, now.Add(max(wait, leastWait))
-	}
-	return l, true
+	return all
 }
 
 // judge reads Meta's error, which comes as 400 whatever it is.

@@ -30,11 +30,13 @@ type Settings struct {
 	// Lookback is how far the first poll reads, Follow up to which age a post's comments are looked at.
 	Lookback config.Duration `koanf:"lookback"`
 	Follow   config.Duration `koanf:"follow"`
+	// LimitWait is how long nothing is called once a limit is nearly met, where Meta does not say longer.
+	LimitWait config.Duration `koanf:"limit_wait"`
 }
 
 // DefaultSettings follow a post for a month.
 func DefaultSettings() *Settings {
-	return &Settings{Lookback: config.Duration(7 * 24 * time.Hour), Follow: config.Duration(30 * 24 * time.Hour)}
+	return &Settings{Lookback: config.Duration(7 * 24 * time.Hour), Follow: config.Duration(30 * 24 * time.Hour), LimitWait: config.Duration(5 * time.Minute)}
 }
 
 // Validate reports every bad value.
@@ -44,6 +46,9 @@ func (s *Settings) Validate(report config.Report) {
 	}
 	if s.Follow.Std() < time.Hour {
 		report("follow", s.Follow.Std().String(), "1h or more")
+	}
+	if s.LimitWait.Std() < time.Second || s.LimitWait.Std() > mostWait {
+		report("limit_wait", s.LimitWait.Std().String(), "1s to 24h; 5m is usual")
 	}
 	if s.AppSecret.IsZero() != s.VerifyToken.IsZero() {
 		report("verify_token", config.Written("alone"), "together with app_secret, for webhooks, or neither")
@@ -172,7 +177,7 @@ func newSource(s surface, env source.Environment) (*Source, error) {
 	if !ok {
 		return nil, fmt.Errorf("settings: %T; allowed: those of Meta", env.Settings)
 	}
-	client, err := web.NewClient(cmp.Or(env.Config.BaseURL, s.base), env.Config.Token.Reveal(), web.NewBudget(callsPerHour, time.Hour, env.Now, limits), env.Config.AllowPrivate)
+	client, err := web.NewClient(cmp.Or(env.Config.BaseURL, s.base), env.Config.Token.Reveal(), web.NewBudget(callsPerHour, time.Hour, env.Now, limits(settings.LimitWait.Std())), env.Config.AllowPrivate)
 	if err != nil {
 		return nil, err
 	}

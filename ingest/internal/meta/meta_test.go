@@ -223,6 +223,7 @@ func TestWhatIsNotToBeReadIsAskedForOnce(t *testing.T) {
 
 func TestTheUsageClosesTheBudget(t *testing.T) {
 	now := conversation.Start
+	limits := limits(5 * time.Minute)
 	f := func(name, value string, known bool, left int64, wait time.Duration) {
 		t.Helper()
 		l, ok := limits(http.Header{name: {value}}, now)

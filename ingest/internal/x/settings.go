@@ -35,6 +35,8 @@ type Settings struct {
 	Lookback config.Duration `koanf:"lookback"`
 	// Stream follows the filtered stream; an app has one connection.
 	Stream bool `koanf:"stream"`
+	// StreamWait is how long the next connection waits after one that X answered with 429; twice as long each time that it does so again.
+	StreamWait config.Duration `koanf:"stream_wait"`
 	// Compliance re-reads by batch compliance jobs: deletions without a price, but no edits and no counts.
 	Compliance bool `koanf:"compliance_jobs"`
 }
@@ -53,7 +55,7 @@ func feeds() []string { return []string{feedOwn, feedMentions, feedSearch, feedC
 func DefaultSettings() *Settings {
 	return &Settings{
 		Budget: "x", DayLimit: 2_000_000, MonthLimit: 50_000_000, PostPrice: 5_000, UserPrice: 10_000,
-		Feeds: []string{feedOwn, feedMentions, feedConversations}, ConversationsEvery: config.Duration(6 * time.Hour), Lookback: config.Duration(24 * time.Hour),
+		Feeds: []string{feedOwn, feedMentions, feedConversations}, ConversationsEvery: config.Duration(6 * time.Hour), Lookback: config.Duration(24 * time.Hour), StreamWait: config.Duration(time.Minute),
 	}
 }
 
@@ -86,6 +88,9 @@ func (s *Settings) Validate(report config.Report) {
 	}
 	if s.Lookback < 0 || s.Lookback.Std() > searchReach-time.Hour && !s.SearchAll {
 		report("lookback", s.Lookback.Std().String(), "up to 167h")
+	}
+	if s.StreamWait.Std() < time.Second || s.StreamWait.Std() > mostStreamWait {
+		report("stream_wait", s.StreamWait.Std().String(), "1s to 15m; X asks for 1m")
 	}
 	if s.ConversationsEvery.Std() < time.Minute {
 		report("conversations_every", s.ConversationsEvery.Std().String(), "1m or more")

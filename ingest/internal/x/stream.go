@@ -38,13 +38,16 @@ const (
 	heldPosts = 20
 	// maxEvent bounds a line of the stream.
 	maxEvent = 1 << 20
+	// mostStreamWait is the longest time that a connection waits after a 429.
+	mostStreamWait = 15 * time.Minute
 )
 
-// reconnect keeps the rules of X for calling again: after an HTTP error from 5 to 320 seconds, after a 429 from a minute on, doubling each time. A connection
+// reconnect keeps the rules of X for calling again: after an HTTP error from 5 to 320 seconds, after a 429 from limited on, doubling each time. A connection
 // that merely broke may be made again at once; who follows the stream waits a second or more anyway.
 type reconnect struct {
-	until time.Time
-	last  time.Duration
+	limited time.Duration
+	until   time.Time
+	last    time.Duration
 }
 
 func (r *reconnect) failed(err error, now time.Time) {
@@ -54,7 +57,7 @@ func (r *reconnect) failed(err error, now time.Time) {
 	}
 	first, most := 5*time.Second, 320*time.Second
 	if e.Kind == web.Limited {
-		first, most = time.Minute, 15*time.Minute
+		first, most = r.limited, mostStreamWait
 	}
 	r.last = min(max(first, 2*r.last), most)
 	r.until = now.Add(r.last)
@@ -98,7 +101,7 @@ func (s *streaming) follow(ctx context.Context, raw json.RawMessage, emit source
 	}
 	defer body.Close() //nolint:errcheck // It was only read.
 	s.waitMu.Lock()
-	s.wait = reconnect{}
+	s.wait = reconnect{limited: s.settings.StreamWait.Std()}
 	s.waitMu.Unlock()
 	// What X pushes meanwhile waits in the connection.
 	last := raw

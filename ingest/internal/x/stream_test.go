@@ -142,7 +142,7 @@ func TestReconnect(t *testing.T) {
 	now := conversation.Start
 	f := func(err error, times int, want time.Duration) {
 		t.Helper()
-		var r reconnect
+		r := reconnect{limited: time.Minute}
 		for range times {
 			r.failed(err, now)
 		}

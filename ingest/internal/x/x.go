@@ -63,7 +63,7 @@ type charged struct {
 func New(env source.Environment) (source.Source, error) {
 	s, err := newSource(env)
 	if err == nil && s.settings.Stream {
-		return &streaming{Source: s, stall: stallAfter}, nil
+		return &streaming{Source: s, stall: stallAfter, wait: reconnect{limited: s.settings.StreamWait.Std()}}, nil
 	}
 	return s, err
 }
