@@ -205,7 +205,7 @@ func (b *builder) feed(cfg source.Config) (poll.Feed, error) {
 		within = r.Rechecks().Within
 	}
 	f.Book, err = recheck.Open(recheck.Config{
-		Path: filepath.Join(b.cfg.StateDir, "known", poll.FileName(f.Source.Connector())+".jsonl"), Keep: cfg.Recheck.Std(), Limit: limit, Within: within, Now: time.Now,
+		Path: filepath.Join(knownDir(b.cfg), poll.FileName(f.Source.Connector())+".jsonl"), Keep: cfg.Recheck.Std(), Limit: limit, Within: within, Now: time.Now,
 	})
 	if err == nil {
 		library.Add(f.Book)

@@ -25,6 +25,7 @@ type commands struct {
 	Backfill backfillCommand `cmd:"" help:"Read a range of a source again."`
 	Sources  sourcesCommand  `cmd:"" help:"Show how far each source is."`
 	Check    checkCommand    `cmd:"" help:"Call each source once."`
+	Forget   forgetCommand   `cmd:"" help:"Take an author or a message out of the files of known messages, after sink erase."`
 	Keys     keysCommand     `cmd:"" help:"Make the identity keys, under which authors become pseudonyms."`
 	Mappings mappingsCommand `cmd:"" help:"List the CSV mappings that ship."`
 	Topics   topicsCommand   `cmd:"" help:"Make the topics of a file of specs where they are missing."`
@@ -34,6 +35,7 @@ type commands struct {
 // app is what every command gets.
 type app struct {
 	configPath string
+	in         io.Reader
 	out, err   io.Writer
 	log        *slog.Logger
 }
@@ -48,7 +50,7 @@ func (a *app) config() (ingest.Config, error) {
 }
 
 func main() {
-	os.Exit(start(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(start(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // formats are the names of the archive formats.
@@ -61,10 +63,10 @@ func formats() []string {
 }
 
 // start returns the process's exit code.
-func start(args []string, out, errOut io.Writer) int {
+func start(args []string, in io.Reader, out, errOut io.Writer) int {
 	var c commands
 	return cli.Program{
 		Name: "ingest", Description: "Dwiarah's ingest: platforms and archives to Kafka.",
 		Vars: kong.Vars{"formats": strings.Join(formats(), ", ")}, Out: out, Err: errOut,
-	}.Run(args, &c, func(log *slog.Logger) any { return &app{configPath: c.Config, out: out, err: errOut, log: log} })
+	}.Run(args, &c, func(log *slog.Logger) any { return &app{configPath: c.Config, in: in, out: out, err: errOut, log: log} })
 }

@@ -33,7 +33,7 @@ const asCommand = "DWIARAH_TEST_INGEST_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
-		os.Exit(start(os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(start(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 type world struct {
 	*testing.T
 	dir  string
+	in   string // standard input of its commands
 	conn kafka.Conn
 }
 
@@ -95,7 +96,7 @@ func (w world) write(name, text string) string {
 func (w world) run(args ...string) (code int, out, errOut string) {
 	w.Helper()
 	var o, e bytes.Buffer
-	code = start(args, &o, &e)
+	code = start(args, strings.NewReader(w.in), &o, &e)
 	return code, o.String(), e.String()
 }
 

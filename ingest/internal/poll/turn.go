@@ -168,7 +168,7 @@ func (t *turn) know(page source.Page) error {
 	}
 	for _, v := range page.Visible {
 		if v.AuthorID != "" && v.State == schemas.VisibilityDeleted {
-			book.ForgetAuthor(v.AuthorID)
+			book.ForgetAuthor(t.feed.Platform, v.AuthorID)
 		}
 	}
 	n, _ := book.Len()

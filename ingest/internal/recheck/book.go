@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/dwiarah/dwiarah/ingest/internal/source"
-	"github.com/dwiarah/dwiarah/ingest/internal/state"
 	"github.com/dwiarah/dwiarah/schemas"
 )
 
@@ -83,6 +82,7 @@ type entry struct {
 	Hidden bool `json:"hidden,omitempty"`
 	// Busy is how soon it is read again because of what comes in below it; 0 for the ordinary steps.
 	Busy time.Duration `json:"busy,omitempty"`
+	kept bool          // the file has it, in this version or an older one
 }
 
 // line is one change in the file.
@@ -154,6 +154,7 @@ func (b *Book) read(text []byte) error {
 			b.outdate()
 			continue
 		}
+		change.Entry.kept = true
 		b.put(change.Entry)
 	}
 	clear(b.changed)
@@ -176,6 +177,7 @@ func (b *Book) put(e *entry) {
 	id := e.Known.Message.MessageID
 	if old := b.entries[id]; old != nil {
 		b.forgetAuthor(old.Known.Message.AuthorID)
+		e.kept = e.kept || old.kept
 	}
 	b.entries[id] = e
 	b.authors[e.Known.Message.AuthorID]++
@@ -269,15 +271,11 @@ func (b *Book) trim(now time.Time) {
 
 func byID(x, y *entry) int { return cmp.Compare(x.Known.Message.MessageID, y.Known.Message.MessageID) }
 
-// ForgetAuthor forgets everything by an author, whose account is gone.
-func (b *Book) ForgetAuthor(id string) {
+// ForgetAuthor forgets everything by an author of a platform, whose account is gone, and that author in the messages of others.
+func (b *Book) ForgetAuthor(platform, id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for message, e := range b.entries {
-		if e.Known.Message.AuthorID == id {
-			b.remove(message)
-		}
-	}
+	b.forget(Subject{Platform: platform, Author: id})
 }
 
 // next is when an entry is read again after now.
@@ -443,29 +441,28 @@ func orNow(at, now time.Time) time.Time {
 }
 
 // Flush makes the changes durable.
-func (b *Book) Flush() (err error) {
+func (b *Book) Flush() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.cfg.Path == "" || len(b.changed) == 0 && !b.overdue() {
 		return nil
 	}
-	unlock, err := state.Lock(b.cfg.Path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	if err := b.merge(); err != nil {
-		return err
-	}
-	if err := b.flush(); err != nil {
-		return fmt.Errorf("writing the known messages %s: %w", b.cfg.Path, err)
+	return b.write(b.flush)
+}
+
+// written notes that the file is as the book.
+func (b *Book) written() (err error) {
+	for id := range b.changed {
+		if e := b.entries[id]; e != nil {
+			e.kept = true
+		}
 	}
 	clear(b.changed)
 	b.stamp, err = os.Stat(b.cfg.Path)
 	return err
 }
 
-// merge takes in what another process, as a backfill, has written since.
+// merge takes in what another process, as a backfill, has written since: what that one has forgotten is forgotten here.
 func (b *Book) merge() error {
 	now, err := os.Stat(b.cfg.Path)
 	if err != nil || b.stamp != nil && os.SameFile(now, b.stamp) && now.Size() == b.stamp.Size() {
@@ -480,7 +477,7 @@ func (b *Book) merge() error {
 		return err
 	}
 	for id, e := range mine {
-		if e != nil {
+		if e != nil && !(e.kept && b.entries[id] == nil) {
 			b.put(e)
 		} else {
 			b.remove(id)

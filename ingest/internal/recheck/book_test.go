@@ -193,7 +193,7 @@ func TestReopened(t *testing.T) {
 			case 2:
 				s.Apply(id, source.Finding{State: rapid.SampledFrom([]source.State{source.Present, source.Missing, source.Hidden, source.Unknown}).Draw(rt, "state")})
 			case 3:
-				s.ForgetAuthor("a" + id)
+				s.ForgetAuthor("web", "a"+id)
 			}
 		}
 		if err := s.Flush(); err != nil {
@@ -322,4 +322,57 @@ func TestWhatIsForgottenLeavesTheFile(t *testing.T) {
 	if known, _ := s.Len(); known != 99 {
 		t.Errorf("%d messages are known, want 99", known)
 	}
+}
+
+// A subject's request takes what an author wrote, and the author in what others answered, out of every file at once; a process that has the book open and has changed such a
+// message meanwhile does not bring it back.
+func TestASubjectLeavesEveryFile(t *testing.T) {
+	s := open(t)
+	answer := message("answer", start)
+	answer.ParentAuthorID, answer.Mentions = "@Awarga", []string{"awarga", "aother"}
+	elsewhere := message("elsewhere", start)
+	elsewhere.Platform, elsewhere.AuthorID = "x", "awarga"
+	for _, m := range []*schemas.Message{message("warga", start), message("other", start), answer, elsewhere} {
+		s.Add(m)
+	}
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(s.path)
+	if err := os.Rename(s.path, filepath.Join(dir, "a.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	s.path = filepath.Join(dir, "a.jsonl")
+	s.open()
+	running := s.Book
+	running.Apply("warga", source.Finding{State: source.Present, RepliesRead: 3})
+	forget := func(subject recheck.Subject, want recheck.Forgotten) string {
+		t.Helper()
+		got, err := recheck.Forget(dir, subject, func() time.Time { return s.now })
+		if err != nil || got != want {
+			t.Errorf("%+v, %v; want %+v", got, err, want)
+		}
+		text, err := os.ReadFile(s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	gone := func(text string) bool { // but for the author of that name elsewhere
+		return strings.Count(strings.ToLower(text), "awarga") == 1 && !strings.Contains(text, `"message_id":"warga"`)
+	}
+	if text := forget(recheck.Subject{Platform: "web", Author: "AWARGA"}, recheck.Forgotten{Messages: 1, Named: 1}); !gone(text) || !strings.Contains(text, `"mentions":["aother"]`) {
+		t.Errorf("the author is still in the file: %s", text)
+	}
+	running.Add(message("new", start))
+	if err := running.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, known := running.Message("warga"); known {
+		t.Error("the running process still knows the message")
+	}
+	if text := forget(recheck.Subject{Platform: "web", MessageID: "other"}, recheck.Forgotten{Messages: 1}); !gone(text) || strings.Contains(text, `"message_id":"other"`) || !strings.Contains(text, `"message_id":"new"`) {
+		t.Errorf("the file: %s", text)
+	}
+	forget(recheck.Subject{Platform: "web", Author: "nobody"}, recheck.Forgotten{})
 }

@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"maps"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -89,6 +91,18 @@ func Times() kong.Option {
 		target.Set(reflect.ValueOf(at))
 		return nil
 	}))
+}
+
+// lineBytes bounds what Line reads.
+const lineBytes = 4096
+
+// Line reads one line, as an author's handle that is no argument because other users of the machine can see those; without the blanks around it.
+func Line(in io.Reader) (string, error) {
+	text, err := bufio.NewReader(io.LimitReader(in, lineBytes)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimSpace(text), nil
 }
 
 // failed prints an error and returns the exit code; of nil it is 0. An error may have many lines, one for each mistake in a file; a log would fold them into one.

@@ -15,6 +15,15 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/kit/cli"
 )
 
+// TestLine: one line, without the blanks around it; the end of the input ends it, too.
+func TestLine(t *testing.T) {
+	for in, want := range map[string]string{"@warga \r\nrest": "@warga", "warga": "warga", "": "", strings.Repeat("a", 5000): strings.Repeat("a", 4096)} {
+		if got, err := cli.Line(strings.NewReader(in)); err != nil || got != want {
+			t.Errorf("%.10q: %.10q, %v", in, got, err)
+		}
+	}
+}
+
 type commands struct {
 	Config  string           `help:"A file."`
 	Version kong.VersionFlag `help:"Print the version and end."`

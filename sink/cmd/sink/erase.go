@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +12,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/institutions"
+	"github.com/dwiarah/dwiarah/schemas/kit/cli"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/sink"
 	"github.com/dwiarah/dwiarah/sink/internal/erase"
@@ -55,7 +54,7 @@ func (a *app) erase(ctx context.Context, cfg sink.Config, s *store.Store) (erase
 	if err != nil {
 		return proof, err
 	}
-	fmt.Fprintln(a.Out, "erased from ClickHouse. What is not reached from here:\n- archives kept by whoever imported them; backups of ClickHouse")
+	fmt.Fprintln(a.Out, "erased from ClickHouse. What is not reached from here:\n- archives kept by whoever imported them; backups of ClickHouse\n- ingest's files of known messages: ingest forget, where ingest runs, with the same subject")
 	return proof, a.tellCopies(ctx, cfg)
 }
 
@@ -136,7 +135,7 @@ type subjectCommand struct {
 // run fulfils a subject's request and leaves a record of it in privacy_log.
 func (c subjectCommand) run(ctx context.Context, a *app, action string) (err error) {
 	if c.Author == "-" {
-		if c.Author, err = line(a.In); err != nil {
+		if c.Author, err = cli.Line(a.In); err != nil {
 			return fmt.Errorf("reading the author from standard input: %w", err)
 		}
 	}
@@ -198,13 +197,4 @@ func openOffice(cfg sink.Config) (o erase.Office, err error) {
 	}
 	o.Store, err = store.Open(cfg.ClickHouse.Patient())
 	return o, err
-}
-
-// line reads one line.
-func line(in io.Reader) (string, error) {
-	text, err := bufio.NewReader(io.LimitReader(in, 4096)).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return "", err
-	}
-	return strings.TrimSpace(text), nil
 }

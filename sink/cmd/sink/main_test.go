@@ -252,7 +252,7 @@ func TestEraseLeavesTombstonesAndNothingElse(t *testing.T) {
 	c.want([]string{"subject", "show", "--platform", "mastodon"}, "9 messages are held")
 	count("SELECT count() FROM messages", 61)
 
-	c.want(append([]string{"erase"}, subject...), "deleted messages:   9", "message_bodies:     9 rows before, 0 after", "message_facts:      9 rows before, 0 after", "still on the disk: 0", "erased from ClickHouse")
+	c.want(append([]string{"erase"}, subject...), "deleted messages:   9", "message_bodies:     9 rows before, 0 after", "message_facts:      9 rows before, 0 after", "still on the disk: 0", "erased from ClickHouse", "ingest forget")
 	count("SELECT count() FROM message_facts", 52)
 	count("SELECT count() FROM message_bodies", 52)
 	c.want([]string{"erase", "--platform", "mastodon", "--message-id", "m20"}, "deleted messages:   1", "1 rows before, 0 after")
