@@ -588,6 +588,41 @@ var scenes = []struct {
 		},
 	},
 	{
+		// u1 comes back with the same tag; within 24 hours it is the same complaint still, and after 365 days it is a first one again. Neither another tag, nor another
+		// author, nor what was deleted or not written to the institution makes a repeat.
+		name: "recurrence",
+		build: func(s *scene) {
+			tagged := func(tags ...string) change {
+				return func(e *event.Enriched) { e.Enrichment.RiskTags = tags }
+			}
+			const year, instant = 365 * 24., 1. / 3600_000
+			s.ask("a", "u1", "p", "p", 1, tagged("service_failure"))
+			s.ask("same", "u1", "p", "p", 25, tagged("service_failure"))
+			s.ask("again", "u1", "q", "q", 25+instant, tagged("service_failure", "non_response"))
+			s.ask("old", "u2", "p", "p", 2-year, tagged("non_response"))
+			s.ask("within the year", "u2", "p", "p", 2, tagged("non_response"))
+			s.ask("older", "u3", "p", "p", 2-year-instant, tagged("non_response"))
+			s.ask("after the year", "u3", "p", "p", 2, tagged("non_response"))
+			s.ask("gone", "u4", "p", "p", -48, tagged("non_response"), deleted(-47))
+			s.add("aside", "u4", schemas.KindPost, schemas.Inbound, -48, tagged("non_response"))
+			s.ask("nobody came back", "u4", "p", "p", 3, tagged("non_response", "none", ""))
+			s.ask("unknown author", "", "p", "p", -48, tagged("non_response"))
+			s.ask("another unknown", "", "p", "p", 3, tagged("non_response"))
+			s.covered("c", -100*24-1, 720)
+			s.covered("late", 0, 720)
+		},
+		views: []view{
+			{name: "metric_recurrence", want: []record{
+				{"risk_tag": "non_response", "n": int64(5), "first": int64(4), "repeated": int64(1), "repeat_share": .2, "authors": int64(5), "authors_repeating": int64(1), "history_days": int64(100)},
+				{"risk_tag": "service_failure", "n": int64(3), "first": int64(2), "repeated": int64(1), "authors": int64(1), "authors_repeating": int64(1)},
+			}},
+			{name: "metric_recurrence", from: at(24), to: at(26), want: []record{
+				{"risk_tag": "service_failure", "n": int64(2), "repeated": int64(1), "history_days": int64(101)},
+				{"risk_tag": "non_response", "n": int64(1), "repeated": int64(0)},
+			}},
+		},
+	},
+	{
 		// Local days of Asia/Jakarta begin at 17:00 UTC.
 		name: "series",
 		build: func(s *scene) {

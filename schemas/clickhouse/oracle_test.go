@@ -155,6 +155,9 @@ var comparisons = []comparison{
 	{"metric_risk", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
 		return nil, records(r.Risk(from, to))
 	}},
+	{"metric_recurrence", func(_ *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
+		return nil, records(r.Recurrence(from, to))
+	}},
 	{"series_engagement", func(t *rapid.T, r *reference.Reading, from, to time.Time) ([]string, []record) {
 		step := rapid.SampledFrom([]time.Duration{time.Hour, 3 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 5000 * time.Second}).Draw(t, "step")
 		series, err := r.Series(from, to, step)
@@ -350,7 +353,7 @@ func drawRules(t *rapid.T, w *world) {
 		name := rapid.SampledFrom([]string{
 			"stage_one_way_reply_share", "stage_two_way_reply_share", "stage_two_way_answered_24h", "stage_administrative_template_share", "template_repeats",
 			"crisis_factor", "coordination_window_s", "bot_weight_young", "quality_least_labels", "growth_z", "anomaly_z", "anomaly_least", "anomaly_refractory_s",
-			"bait_negative_share", "coordination_times", "handling_gap_s", "follow_up_s", "sentiment_least",
+			"bait_negative_share", "coordination_times", "handling_gap_s", "follow_up_s", "sentiment_least", "recurrence_s",
 		}).Draw(t, "setting")
 		s := reference.Setting{Institution: w.institution, Name: name, ValidFrom: date("valid from"), Value: rapid.SampledFrom([]float64{0.05, 0.25, 0.5, 1, 2}).Draw(t, "value")}
 		if strings.HasSuffix(name, "_s") {

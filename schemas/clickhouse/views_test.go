@@ -49,6 +49,7 @@ var parameterised = []struct{ name, extra string }{
 	{"metric_authenticity", ""},
 	{"series_volume_anomaly", ""},
 	{"metric_weighted", ""},
+	{"metric_recurrence", ""},
 }
 
 var plainViews = []string{"messages", "message_texts", "requests", "coverage", "account_snapshots"}

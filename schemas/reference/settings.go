@@ -80,6 +80,7 @@ var defaultSettings = map[string]float64{
 	"follow_up_s":                         30 * 24 * 3600,
 	"handling_gap_s":                      72 * 3600,
 	"sentiment_least":                     50,
+	"recurrence_s":                        365 * 24 * 3600,
 }
 
 var defaultClocks = []ServiceClock{
