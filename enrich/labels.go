@@ -147,26 +147,12 @@ func Measure(ctx context.Context, conn driver.Conn, c *Classifiers, institution 
 			continue
 		}
 		for _, v := range versions {
-			confusion := &shares.Confusion{Institution: institution, Head: head, ModelVersion: v.version, Cells: map[[2]string]shares.Cell{}}
-			predicted := book[head]
-			switch head {
-			case label.Sentiment:
-				predicted = append(slices.Clone(predicted), UnknownSentiment)
-			case label.RiskTag:
-				predicted = append(slices.Clone(predicted), v.parents...)
-			}
-			for _, g := range book[head] {
-				for _, p := range predicted {
-					confusion.Cells[[2]string{g, p}] = shares.Cell{}
-				}
-			}
+			confusion := v.Confusion(book, institution, head, texts)
 			m := Measured{Head: head, ModelVersion: v.version, Labels: len(texts)}
-			for _, t := range texts {
-				answer := v.answerUnseen(head, &t)
-				if answer == t.Label {
-					m.Right++
+			for of, cell := range confusion.Cells {
+				if of[0] == of[1] {
+					m.Right += cell.Labels
 				}
-				confusion.Add(t.Label, answer, t.Weight)
 			}
 			if err := store.PutConfusion(ctx, confusion, time.Now()); err != nil {
 				return nil, err
@@ -175,6 +161,27 @@ func Measure(ctx context.Context, conn driver.Conn, c *Classifiers, institution 
 		}
 	}
 	return out, nil
+}
+
+// Confusion compares labels of a head with the answers of c, as Measure does. It has all cells, those without a label too.
+func (c *Classifier) Confusion(book LabelBook, institution, head string, texts []label.Text) *shares.Confusion {
+	confusion := &shares.Confusion{Institution: institution, Head: head, ModelVersion: c.version, Cells: map[[2]string]shares.Cell{}}
+	predicted := book[head]
+	switch head {
+	case label.Sentiment:
+		predicted = append(slices.Clone(predicted), UnknownSentiment)
+	case label.RiskTag:
+		predicted = append(slices.Clone(predicted), c.parents...)
+	}
+	for _, g := range book[head] {
+		for _, p := range predicted {
+			confusion.Cells[[2]string{g, p}] = shares.Cell{}
+		}
+	}
+	for _, t := range texts {
+		confusion.Add(t.Label, c.answerUnseen(head, &t), t.Weight)
+	}
+	return confusion
 }
 
 // answerUnseen answers as if no correction had learnt from t.

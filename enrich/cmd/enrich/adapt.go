@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -25,14 +26,6 @@ type adaptCommand struct {
 	LabelColumn string   `help:"With --file: the column of the label." default:"label"`
 	Revert      bool     `help:"Go back to the revision before the newest, or to the model itself. Nothing is deleted: going back is a revision too."`
 	Seed        uint64   `help:"Seed of the folds and the bootstrap." default:"1"`
-}
-
-// labelled is a text with what a person said of it.
-type labelled struct {
-	text, label string
-	weight      float64
-	// key is the hash of the message's identity, 0 for a text of a file.
-	key uint64
 }
 
 func (c *adaptCommand) Run(s *streams) error {
@@ -73,7 +66,7 @@ func (c *adaptCommand) Run(s *streams) error {
 			return err
 		}
 		for _, part := range classifier.AdaptableParts(head) {
-			h, accepted, err := adaptPart(s, classifier, part, texts, c.Seed)
+			h, accepted, err := adaptPart(s.out, classifier, part, texts, c.Seed)
 			if err != nil {
 				return err
 			}
@@ -128,14 +121,11 @@ func (c *adaptCommand) revert(s *streams, folder adapt.Folder, revisions []*adap
 	return c.add(s, folder, a)
 }
 
-func (c *adaptCommand) texts(head string) ([]labelled, error) {
+func (c *adaptCommand) texts(head string) ([]label.Text, error) {
 	if c.File == "" {
-		var out []labelled
-		err := c.labels(func(ctx context.Context, store *label.Store) error {
-			texts, err := store.Texts(ctx, c.Institution, head)
-			for _, t := range texts {
-				out = append(out, labelled{t.Text, t.Label, t.Weight, enrich.MessageHash(t.Platform, t.MessageID)})
-			}
+		var out []label.Text
+		err := c.labels(func(ctx context.Context, store *label.Store) (err error) {
+			out, err = store.Texts(ctx, c.Institution, head)
 			return err
 		})
 		return out, err
@@ -150,17 +140,18 @@ func (c *adaptCommand) texts(head string) ([]labelled, error) {
 	return fileLabels(c.File, c.TextColumn, c.LabelColumn, book[head])
 }
 
-func fileLabels(path, textColumn, labelColumn string, allowed []string) ([]labelled, error) {
+// fileLabels reads a file's texts and labels, which have no message's identity.
+func fileLabels(path, textColumn, labelColumn string, allowed []string) ([]label.Text, error) {
 	examples, err := corpus.Labelled(path, textColumn, labelColumn)
 	if err != nil {
 		return nil, err
 	}
-	var out []labelled
+	var out []label.Text
 	for i, e := range examples {
 		if !slices.Contains(allowed, e.Sentiment) {
 			return nil, fmt.Errorf("reading %s: row %d has the label %q in column %q; allowed are %s", path, i+1, e.Sentiment, labelColumn, strings.Join(allowed, ", "))
 		}
-		out = append(out, labelled{text: e.Text, label: e.Sentiment, weight: 1})
+		out = append(out, label.Text{Text: e.Text, Label: e.Sentiment, Weight: 1})
 	}
 	return out, nil
 }
@@ -172,13 +163,13 @@ func hash(s string) uint64 {
 }
 
 // example is false where the label says nothing of the part.
-func example(c *enrich.Classifier, part string, l labelled) (enrich.Result, adapt.Example, bool) {
-	gold, ok := c.Gold(part, l.label)
+func example(c *enrich.Classifier, part string, l label.Text) (enrich.Result, adapt.Example, bool) {
+	gold, ok := c.Gold(part, l.Label)
 	if !ok {
 		return enrich.Result{}, adapt.Example{}, false
 	}
-	r, e := c.Example(part, l.text)
-	e.Gold, e.Weight, e.Group = gold, l.weight, hash(strings.ToLower(strings.Join(strings.Fields(l.text), " ")))
+	r, e := c.Example(part, l.Text)
+	e.Gold, e.Weight, e.Group = gold, l.Weight, hash(strings.ToLower(strings.Join(strings.Fields(l.Text), " ")))
 	return r, e, true
 }
 
@@ -186,7 +177,7 @@ func example(c *enrich.Classifier, part string, l labelled) (enrich.Result, adap
 const fewestOfTag = 10
 
 // adaptPart adapts a head, or one tag of it. Tags that hardly any label is of are passed over.
-func adaptPart(s *streams, c *enrich.Classifier, part string, texts []labelled, seed uint64) (*adapt.Head, bool, error) {
+func adaptPart(out io.Writer, c *enrich.Classifier, part string, texts []label.Text, seed uint64) (*adapt.Head, bool, error) {
 	labels := enrich.AdaptableLabels(part)
 	var examples []adapt.Example
 	var keys []uint64
@@ -197,27 +188,31 @@ func adaptPart(s *streams, c *enrich.Classifier, part string, texts []labelled, 
 			continue
 		}
 		if e.Gold < 0 {
-			return nil, false, fmt.Errorf("adapting %s: the label %q is not one of its head", part, l.label)
+			return nil, false, fmt.Errorf("adapting %s: the label %q is not one of its head", part, l.Label)
 		}
 		of += e.Gold
-		examples, keys = append(examples, e), append(keys, l.key)
+		key := uint64(0) // of no message
+		if l.MessageID != "" {
+			key = enrich.MessageHash(l.Platform, l.MessageID)
+		}
+		examples, keys = append(examples, e), append(keys, key)
 	}
 	if strings.Contains(part, "/") && of < fewestOfTag {
 		return nil, false, nil
 	}
 	o := adapt.Adapt(examples, len(labels), seed)
-	fmt.Fprintf(s.out, "%s, %d labels: ", part, len(examples))
+	fmt.Fprintf(out, "%s, %d labels: ", part, len(examples))
 	if o.Correction == nil {
-		fmt.Fprintf(s.out, "not adapted: %s (%d to %d labels, 3 or more of each of %s)\n", o.Reason, adapt.Fewest, adapt.Most, strings.Join(labels, ", "))
+		fmt.Fprintf(out, "not adapted: %s (%d to %d labels, 3 or more of each of %s)\n", o.Reason, adapt.Fewest, adapt.Most, strings.Join(labels, ", "))
 		return nil, false, nil
 	}
-	fmt.Fprintf(s.out, "cross-validated macro-F1 %.3f -> %.3f, accuracy %.3f -> %.3f, log loss %.3f -> %.3f (falls by %.3f, 95 %% %.3f to %.3f): ",
+	fmt.Fprintf(out, "cross-validated macro-F1 %.3f -> %.3f, accuracy %.3f -> %.3f, log loss %.3f -> %.3f (falls by %.3f, 95 %% %.3f to %.3f): ",
 		o.Before.MacroF1, o.After.MacroF1, o.Before.Accuracy, o.After.Accuracy, o.Before.LogLoss, o.After.LogLoss, o.Gain, o.GainLow, o.GainHigh)
 	if !o.Accepted {
-		fmt.Fprintf(s.out, "not accepted: %s\n", o.Reason)
+		fmt.Fprintf(out, "not accepted: %s\n", o.Reason)
 		return nil, false, nil
 	}
-	fmt.Fprintln(s.out, "accepted")
+	fmt.Fprintln(out, "accepted")
 	h := &adapt.Head{Head: part, Labels: labels, Examples: len(examples), Correction: o.Correction, Boost: o.Boost, Before: o.Before, After: o.After, GainLow: o.GainLow, GainHigh: o.GainHigh, OutOfFold: map[uint64]int{}}
 	for i, key := range keys {
 		if key != 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -114,12 +115,43 @@ func TestAdaptATag(t *testing.T) {
 	}
 }
 
+// Labels of the stream are worth something under every head that is adapted: what the model cannot know is learnt, and its shares come closer.
 func TestEvaluateAdaptation(t *testing.T) {
-	code, out, errOut := command("", "evaluate", "--file", streamFile(t, 400), "--adapt", "200", "--draws", "1")
-	if code != 0 || !strings.Contains(out, "1 adaptations accepted") || !strings.Contains(out, "to counting before") {
-		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	for head, labelOf := range map[string]func(int) string{
+		"sentiment": func(i int) string { _, sentiment := streamText(i); return sentiment },
+		"needs_reply": func(i int) string {
+			if i%5 == 0 {
+				return "no"
+			}
+			return "yes"
+		},
+		"risk_tag": streamTag,
+	} {
+		code, out, errOut := command("", "evaluate", "--head", head, "--file", labelFile(t, 800, labelOf), "--adapt", "300", "--draws", "1")
+		if code != 0 || !strings.Contains(out, "1 adaptations accepted") || !strings.Contains(out, "to counting before") {
+			t.Errorf("%s: exit %d\n%s%s", head, code, out, errOut)
+			continue
+		}
+		// Accuracy, then the error of counted shares.
+		figures := map[string][]float64{}
+		for _, line := range strings.Split(out, "\n") {
+			if f := strings.Fields(line); len(f) > 1 && (f[0] == "before" || f[0] == "after") {
+				x, err := strconv.ParseFloat(f[1], 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				figures[f[0]] = append(figures[f[0]], x)
+			}
+		}
+		before, after := figures["before"], figures["after"]
+		if len(before) != 2 || len(after) != 2 || after[0] < 0.95 || after[0] <= before[0] || after[1] >= before[1]/2 || strings.Contains(out, "NaN") {
+			t.Errorf("%s: before %v, after %v\n%s", head, before, after, out)
+		}
 	}
 	if code, _, errOut := command("", "evaluate", "--file", streamFile(t, 100), "--adapt", "90"); code != 1 || !strings.Contains(errOut, "70 are left") {
+		t.Errorf("exit %d, %s", code, errOut)
+	}
+	if code, _, errOut := command("", "evaluate", "--head", "content_function", "--file", labelFile(t, 9, func(int) string { return "other" }), "--adapt", "5"); code != 1 || !strings.Contains(errOut, "content_function is not adapted") {
 		t.Errorf("exit %d, %s", code, errOut)
 	}
 }

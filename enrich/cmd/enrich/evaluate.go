@@ -30,7 +30,7 @@ type evaluateCommand struct {
 	Tier        string `help:"fast or best: how much to spend on a text. With --all, sentiment is measured at both." enum:"fast,best" default:"best"`
 	Card        string `help:"With --all: write the figures into this model card too, between its marks." type:"existingfile"`
 	Seed        uint64 `help:"Seed of the bootstrap." default:"1"`
-	Adapt       int    `help:"With --file: what so many labels of this stream are worth. Adapts from labels drawn as the labelling queue draws them, answers a part of the file that was held out, and corrects shares."`
+	Adapt       int    `help:"With --file, and any head that is adapted: what so many labels of this stream are worth. Adapts from labels drawn as the labelling queue draws them, answers a part of the file that was held out, and corrects shares."`
 	Draws       int    `help:"With --adapt: how often that is done." default:"10"`
 	Details     bool   `help:"With --all: every set's classes and confusion, too."`
 }
@@ -49,27 +49,29 @@ func (c *evaluateCommand) Run(s *streams) error {
 	if c.Card != "" {
 		return errors.New("--card wants --all: a card has the figures of every set")
 	}
-	if c.Adapt > 0 {
-		if c.Head != label.Sentiment {
-			return fmt.Errorf("--adapt measures sentiment; --head is %s", c.Head)
-		}
-		return c.adaptation(s, classifier)
-	}
 	book, err := enrich.Labels()
 	if err != nil {
 		return err
+	}
+	if c.Adapt > 0 {
+		return c.adaptation(s, classifier, book)
 	}
 	texts, err := fileLabels(c.File, c.TextColumn, c.LabelColumn, book[c.Head])
 	if err != nil {
 		return err
 	}
-	predictions := make([]measure.Prediction, len(texts))
-	for i, l := range texts {
-		r := classifier.Classify(l.text, "", c.Head == label.ContentFunction)
-		predictions[i] = measure.Prediction{Gold: l.label, Predicted: r.Answer(c.Head), P: answerP(c.Head, &r)}
-	}
-	fmt.Fprintf(s.out, "model %s, %s, on %s\n%s", classifier.ModelVersion(), c.Head, c.File, measure.Evaluate(predictions, c.Seed))
+	fmt.Fprintf(s.out, "model %s, %s, on %s\n%s", classifier.ModelVersion(), c.Head, c.File, measure.Evaluate(predict(classifier, c.Head, texts), c.Seed))
 	return nil
+}
+
+// predict answers texts under a head.
+func predict(c *enrich.Classifier, head string, texts []label.Text) []measure.Prediction {
+	predictions := make([]measure.Prediction, len(texts))
+	for i, t := range texts {
+		r := c.Classify(t.Text, "", head == label.ContentFunction)
+		predictions[i] = measure.Prediction{Gold: t.Label, Predicted: r.Answer(head), P: answerP(head, &r)}
+	}
+	return predictions
 }
 
 // answerP is the probability of the answer under a head, 0 where it has none.
