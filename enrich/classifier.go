@@ -127,9 +127,10 @@ type Classifier struct {
 	version  string
 	seq      uint32
 	analyzer *text.Analyzer
-	model    *model.Model
-	table    *risk.Table
-	lexicon  *risk.Lexicon
+	// model has the heads of every text; outbound has that of the institution's own texts alone.
+	model, outbound *model.Model
+	table           *risk.Table
+	lexicon         *risk.Lexicon
 
 	sentiment, language, risk, reply, toxic, function, sarcasm *model.Head
 
@@ -146,11 +147,19 @@ func NewClassifier() (*Classifier, error) { return NewClassifierFrom(models.Clas
 
 // NewClassifierFrom loads a model artefact, as `enrich train` writes it, at its best tier.
 func NewClassifierFrom(artefact []byte) (*Classifier, error) {
-	m, err := model.Decode(artefact)
+	whole, err := model.Decode(artefact)
 	if err != nil {
 		return nil, fmt.Errorf("loading the classifier: %w", err)
 	}
-	c := &Classifier{model: m, seq: m.Seq * seqStep}
+	m, err := whole.Only(train.HeadSentiment, train.HeadBest, train.HeadLanguage, train.HeadRisk, train.HeadReply, train.HeadToxic, train.HeadSarcasm)
+	if err != nil {
+		return nil, fmt.Errorf("loading the classifier: %w", err)
+	}
+	outbound, err := whole.Only(train.HeadFunction)
+	if err != nil {
+		return nil, fmt.Errorf("loading the classifier: %w", err)
+	}
+	c := &Classifier{model: m, outbound: outbound, seq: m.Seq * seqStep, function: &outbound.Heads[0]}
 	if m.Seq > MostReleases {
 		return nil, fmt.Errorf("loading the classifier: model %s is release %d; at most %d are allowed", m.Version, m.Seq, MostReleases)
 	}
@@ -165,7 +174,7 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	}
 	c.release = fmt.Sprintf("%s/rules-%d", m.Version, c.table.RulesVersion)
 	for name, into := range map[string]**model.Head{train.HeadLanguage: &c.language, train.HeadRisk: &c.risk,
-		train.HeadReply: &c.reply, train.HeadToxic: &c.toxic, train.HeadFunction: &c.function, train.HeadSarcasm: &c.sarcasm} {
+		train.HeadReply: &c.reply, train.HeadToxic: &c.toxic, train.HeadSarcasm: &c.sarcasm} {
 		if *into, err = m.Head(name); err != nil {
 			return nil, fmt.Errorf("loading the classifier: %w", err)
 		}
@@ -175,10 +184,10 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	}
 	c.parentOf, c.parents = c.table.Parents()
 	widest := len(c.parents)
-	for _, h := range m.Heads {
+	for _, h := range whole.Heads {
 		widest = max(widest, len(h.Labels))
 	}
-	c.scratch = newScratches(m, widest)
+	c.scratch = newScratches(m, outbound, widest)
 	return c.At(Best)
 }
 
@@ -328,7 +337,8 @@ func (c *Classifier) toxicity(w *scratch) float32 {
 
 func (c *Classifier) functionOf(w *scratch) string {
 	p := w.p[:len(c.function.Labels)]
-	w.scorer.Probabilities(c.function, p)
+	w.outbound.Score(&w.doc)
+	w.outbound.Probabilities(c.function, p)
 	best := largest(p)
 	if p[best] < c.function.Threshold[best] {
 		return "other"

@@ -9,9 +9,10 @@ import (
 
 // scratch is what one text after another is worked out in. Most of its size, about 20 MB, is what the words that it met give.
 type scratch struct {
-	doc    text.Doc
-	scorer *model.Scorer
-	p      []float64
+	doc text.Doc
+	// scorer has the heads of every text, outbound that of the institution's own.
+	scorer, outbound *model.Scorer
+	p                []float64
 	// named says of each risk tag whether the text has it.
 	named []bool
 
@@ -30,9 +31,9 @@ type scratches struct {
 }
 
 // newScratches keeps as many as can be in use at a time; one beyond that is forgotten when it comes back.
-func newScratches(m *model.Model, widest int) *scratches {
+func newScratches(m, outbound *model.Model, widest int) *scratches {
 	return &scratches{free: make(chan *scratch, runtime.GOMAXPROCS(0)), make: func() *scratch {
-		return &scratch{scorer: model.NewScorer(m), p: make([]float64, widest), named: make([]bool, widest)}
+		return &scratch{scorer: model.NewScorer(m), outbound: model.NewScorer(outbound), p: make([]float64, widest), named: make([]bool, widest)}
 	}}
 }
 

@@ -205,7 +205,7 @@ type Scorer struct {
 	// or concept to pass 32 bits; n-grams repeat.
 	words, concepts, part []int32
 	chars                 []int64
-	// packed is room for the sum of some rows of one space.
+	// packed is room for the sums of some rows of every space.
 	packed []uint64
 
 	// met are the words whose n-grams were added up before: the sums of all columns, two to a machine word, each raised by weightBias for each n-gram.
@@ -224,17 +224,17 @@ type Scorer struct {
 	read     bool
 }
 
-// NewScorer returns a scorer of m.
+// NewScorer returns a scorer of m. The model is scored fastest if it has no more heads than are asked for (Only).
 func NewScorer(m *Model) *Scorer {
 	s := &Scorer{m: m, grams: make([]uint32, 0, text.MaxGrams), hasher: newWordHasher(), met: newMetWords(metBits)}
-	columns, widest := 0, 0
+	columns, packed := 0, 0
 	for _, t := range m.Tables {
 		s.scores = append(s.scores, make([]float64, t.Columns))
 		columns += t.Columns
-		widest = max(widest, t.sumSize())
+		packed += t.sumSize()
 	}
 	s.words, s.concepts, s.part, s.chars = make([]int32, columns), make([]int32, columns), make([]int32, columns), make([]int64, columns)
-	s.packed, s.total = make([]uint64, widest), make([]uint64, (columns+1)/2)
+	s.packed, s.total = make([]uint64, packed), make([]uint64, (columns+1)/2)
 	s.sums = make([]uint64, len(s.total)<<metBits)
 	for _, n := range m.Nets {
 		s.networks = append(s.networks, newNetworkScorer(n))
@@ -246,18 +246,14 @@ func NewScorer(m *Model) *Scorer {
 func (s *Scorer) Score(d *text.Doc) {
 	s.doc, s.read = d, false
 	grams := s.scoreChars(d)
+	s.sum(d.Words, s.words, func(t *Space) bool { return t.WordScale != 0 })
+	s.sum(d.Concepts, s.concepts, func(t *Space) bool { return t.ConceptScale != 0 })
 	wordScale, conceptScale, charScale := ViewScale(len(d.Words)), ViewScale(len(d.Concepts)), ViewScale(grams)
 	at := 0
 	for i := range s.m.Tables {
 		t := &s.m.Tables[i]
 		words, concepts, chars := s.words[at:at+t.Columns], s.concepts[at:at+t.Columns], s.chars[at:at+t.Columns]
 		at += t.Columns
-		if t.WordScale != 0 {
-			s.sum(t, d.Words, words)
-		}
-		if t.ConceptScale != 0 {
-			s.sum(t, d.Concepts, concepts)
-		}
 		for c := range s.scores[i] {
 			s.scores[i][c] = float64(t.Bias[c]) + float64(t.Scale[c])*(t.WordScale*wordScale*float64(words[c])+
 				t.ConceptScale*conceptScale*float64(concepts[c])+charScale*float64(chars[c]))
@@ -265,12 +261,30 @@ func (s *Scorer) Score(d *text.Doc) {
 	}
 }
 
-// sum writes the sums of a space's columns over some features into out.
-func (s *Scorer) sum(t *Space, features []uint32, out []int32) {
-	packed := s.packed[:t.sumSize()]
-	clear(packed)
-	t.add(packed, features)
-	t.unpack(packed, len(features), out)
+// featuresAtOnce is how many features are added up in one space before the next: their lines of memory are still near then.
+const featuresAtOnce = 64
+
+// sum writes the sums over some features into out, of the columns of the spaces that read them; the other columns stay as they are.
+func (s *Scorer) sum(features []uint32, out []int32, reads func(*Space) bool) {
+	clear(s.packed)
+	for some := range slices.Chunk(features, featuresAtOnce) {
+		packed := s.packed
+		for i := range s.m.Tables {
+			t := &s.m.Tables[i]
+			if reads(t) {
+				t.add(packed, some)
+			}
+			packed = packed[t.sumSize():]
+		}
+	}
+	packed := s.packed
+	for i := range s.m.Tables {
+		t := &s.m.Tables[i]
+		if reads(t) {
+			t.unpack(packed, len(features), out)
+		}
+		packed, out = packed[t.sumSize():], out[t.Columns:]
+	}
 }
 
 // tokensAtOnce is how many tokens can be added up in packed sums, whatever they are.
@@ -336,12 +350,7 @@ func (s *Scorer) unpackChars(grams int) {
 // sumGrams writes the sums over the n-grams of one word.
 func (s *Scorer) sumGrams(d *text.Doc, t text.Token, out []uint64) {
 	s.grams = d.Grams(t, s.grams[:0])
-	at := 0
-	for i := range s.m.Tables {
-		space := &s.m.Tables[i]
-		s.sum(space, s.grams, s.part[at:])
-		at += space.Columns
-	}
+	s.sum(s.grams, s.part, func(*Space) bool { return true })
 	clear(out)
 	for c, v := range s.part {
 		out[c/2] |= uint64(uint32(v)+uint32(len(s.grams))*weightBias) << (c % 2 * 32)

@@ -143,20 +143,22 @@ func TestScoresAreTheirDefinition(t *testing.T) {
 
 // TestSumsHaveRoom adds up as many rows as a text can have, all of the largest or smallest weight.
 func TestSumsHaveRoom(t *testing.T) {
-	space := NewSpace(SpaceHeader{Bits: 1, Columns: 5})
 	extremes := []int16{math.MaxInt16, math.MinInt16, 0, math.MinInt16, math.MaxInt16}
-	for row := range 2 {
-		for c, w := range extremes {
-			space.SetWeight(row, c, w)
+	for _, columns := range []int{3, 5, 16} {
+		space := NewSpace(SpaceHeader{Bits: 1, Columns: columns})
+		for row := range 2 {
+			for c := range columns {
+				space.SetWeight(row, c, extremes[c%len(extremes)])
+			}
 		}
-	}
-	features := make([]uint32, mostRows)
-	sum, out := make([]uint64, 2*space.words), make([]int32, space.Columns)
-	space.add(sum, features)
-	space.unpack(sum, len(features), out)
-	for c, w := range extremes {
-		if want := int32(w) * int32(len(features)); out[c] != want {
-			t.Errorf("column %d sums to %d, want %d", c, out[c], want)
+		features := make([]uint32, mostRows)
+		sum, out := make([]uint64, space.sumSize()), make([]int32, space.Columns)
+		space.add(sum, features)
+		space.unpack(sum, len(features), out)
+		for c, got := range out {
+			if want := int32(extremes[c%len(extremes)]) * int32(len(features)); got != want {
+				t.Errorf("column %d of %d sums to %d, want %d", c, columns, got, want)
+			}
 		}
 	}
 }

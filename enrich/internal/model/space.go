@@ -22,9 +22,10 @@ type Space struct {
 	Scale, Bias []float32
 	// words is the length of a row. Weight c is lane c%4 of word c/4.
 	words int
-	// rows lie 2^stride words apart, so that as few as can be lie across two lines of the processor's memory.
-	stride int
-	rows   []uint64
+	// A line of 2^stride words has, from offset on, 2^inner rows that follow each other; so as few rows as can be lie across two lines of the
+	// processor's memory.
+	stride, inner, offset int
+	rows                  []uint64
 }
 
 const (
@@ -37,18 +38,39 @@ const (
 
 // NewSpace returns a space of that shape with every weight 0.
 func NewSpace(h SpaceHeader) Space {
-	t := Space{SpaceHeader: h, Scale: make([]float32, h.Columns), Bias: make([]float32, h.Columns), words: (h.Columns + lanes - 1) / lanes}
-	t.stride = bits.Len(uint(t.words - 1))
-	t.rows = make([]uint64, 1<<(h.Bits+t.stride))
-	for i := range t.rows {
-		t.rows[i] = weightBias * 0x0001_0001_0001_0001
-	}
+	t := newSpace(h)
+	t.allot()
 	return t
+}
+
+// newSpace returns a space that has no rows yet.
+func newSpace(h SpaceHeader) Space {
+	return Space{SpaceHeader: h, Scale: make([]float32, h.Columns), Bias: make([]float32, h.Columns), words: (h.Columns + lanes - 1) / lanes}
+}
+
+// allot gives the space rows of its own.
+func (t *Space) allot() {
+	t.stride = bits.Len(uint(t.words - 1))
+	t.rows = unweighted(1 << (t.Bits + t.stride))
+}
+
+// unweighted returns words of weights that are all 0.
+func unweighted(n int) []uint64 {
+	rows := make([]uint64, n)
+	for i := range rows {
+		rows[i] = weightBias * 0x0001_0001_0001_0001
+	}
+	return rows
+}
+
+// at is where a row begins.
+func (t *Space) at(row uint32) int {
+	return int(row>>t.inner)<<t.stride + t.offset + int(row&(1<<t.inner-1))*t.words
 }
 
 // lane is the word that holds a weight, and the place of its lowest bit there.
 func (t *Space) lane(row, column int) (*uint64, int) {
-	return &t.rows[row<<t.stride+column/lanes], 16 * (column % lanes)
+	return &t.rows[t.at(uint32(row))+column/lanes], 16 * (column % lanes)
 }
 
 // Weight returns the weight of a column in a row.
@@ -66,46 +88,64 @@ func (t *Space) SetWeight(row, column int, w int16) {
 // sumSize is the length of a packed sum of rows.
 func (t *Space) sumSize() int { return 2 * t.words }
 
-// add adds the rows of some features to sum, sumSize words: first the even lanes of each word of a row, then the odd ones. It takes four rows at a time, so that
-// the processor waits for their memory together.
+// add adds the rows of some features to sum, sumSize words: first the even lanes of each word of a row, then the odd ones.
 func (t *Space) add(sum []uint64, features []uint32) {
+	switch t.words {
+	case 1:
+		t.addOne(sum, features)
+	case 4:
+		t.addFour(sum, features)
+	default:
+		t.addAny(sum, features)
+	}
+}
+
+// addAny is add for rows of any length.
+func (t *Space) addAny(sum []uint64, features []uint32) {
 	shift, n := 32-t.Bits, t.words
-	if n == 1 {
-		t.addNarrow(sum, features)
-		return
-	}
 	even, odd := sum[:n], sum[n:2*n]
-	row := func(h uint32) []uint64 {
-		at := int(h>>shift) << t.stride
-		return t.rows[at : at+n]
-	}
-	for ; len(features) >= 4; features = features[4:] {
-		r0, r1, r2, r3 := row(features[0])[:n], row(features[1])[:n], row(features[2])[:n], row(features[3])[:n]
-		for k := range n {
-			a, b, c, d := r0[k], r1[k], r2[k], r3[k]
-			even[k] += a&evenLanes + b&evenLanes + c&evenLanes + d&evenLanes
-			odd[k] += a>>16&evenLanes + b>>16&evenLanes + c>>16&evenLanes + d>>16&evenLanes
-		}
-	}
 	for _, h := range features {
-		for k, a := range row(h)[:n] {
+		at := t.at(h >> shift)
+		for k, a := range t.rows[at : at+n] {
 			even[k] += a & evenLanes
 			odd[k] += a >> 16 & evenLanes
 		}
 	}
 }
 
-// addNarrow is add where a row is one word.
-func (t *Space) addNarrow(sum []uint64, features []uint32) {
+// addOne is add where a row is one word.
+func (t *Space) addOne(sum []uint64, features []uint32) {
 	shift := 32 - t.Bits
 	var even, odd uint64
 	for _, h := range features {
-		a := t.rows[h>>shift]
+		a := t.rows[t.at(h>>shift)]
 		even += a & evenLanes
 		odd += a >> 16 & evenLanes
 	}
 	sum[0] += even
 	sum[1] += odd
+}
+
+// addFour is add where a row is four words, so that their sums stay in registers.
+func (t *Space) addFour(sum []uint64, features []uint32) {
+	shift := 32 - t.Bits
+	var even0, even1, even2, even3, odd0, odd1, odd2, odd3 uint64
+	for _, h := range features {
+		at := t.at(h >> shift)
+		row := t.rows[at : at+4 : at+4]
+		a, b, c, d := row[0], row[1], row[2], row[3]
+		even0 += a & evenLanes
+		odd0 += a >> 16 & evenLanes
+		even1 += b & evenLanes
+		odd1 += b >> 16 & evenLanes
+		even2 += c & evenLanes
+		odd2 += c >> 16 & evenLanes
+		even3 += d & evenLanes
+		odd3 += d >> 16 & evenLanes
+	}
+	for k, v := range [...]uint64{even0, even1, even2, even3, odd0, odd1, odd2, odd3} {
+		sum[k] += v
+	}
 }
 
 // unpack writes the sum of each column over n rows into out, Columns of them.
