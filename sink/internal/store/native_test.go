@@ -10,13 +10,16 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/ch-go/compress"
 	chproto "github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 
+	"github.com/dwiarah/dwiarah/schemas/kit/config"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 	"github.com/dwiarah/dwiarah/sink/internal/store/storetest"
 )
@@ -31,7 +34,75 @@ type gateway struct {
 	version [2]int // that it says to be
 	mu      sync.Mutex
 	inserts []chproto.Query
-	refuse  []int32 // codes to answer the next inserts with, after their data
+	faults  []fault // of the next inserts, one each
+}
+
+// fault is what goes wrong with an insert, once it has come to a point.
+type fault struct {
+	at   point
+	code int32 // of the exception; 0 breaks the connection there, silent answers nothing until the client goes
+}
+
+// point of an insert.
+type point int
+
+const (
+	nowhere  point = iota
+	atQuery        // before the columns are told
+	atData         // behind the first rows
+	afterAll       // all rows are there, none is stored
+	afterIn        // all rows are stored
+)
+
+const silent = -1
+
+// errAway ends a connection that a fault has broken.
+var errAway = errors.New("the gateway is away")
+
+// strike answers an insert that has come to a point with what goes wrong there; false where nothing does.
+func (g *gateway) strike(f fault, at point, c net.Conn, answer *chproto.Buffer) (struck bool, err error) {
+	switch {
+	case f.at != at:
+		return false, nil
+	case f.code == silent:
+		_, _ = io.Copy(io.Discard, c) // until the client goes
+		return true, errAway
+	case f.code == 0:
+		return true, errAway
+	}
+	refusal(answer, f.code)
+	return true, nil
+}
+
+// skip reads what a client goes on sending before it hears that its insert has failed.
+func skip(reader *chproto.Reader) error {
+	for {
+		if block, err := readBlock(reader); err != nil || block.Rows() == 0 {
+			return err
+		}
+	}
+}
+
+func refusal(answer *chproto.Buffer, code int32) {
+	answer.PutByte(proto.ServerException)
+	answer.PutInt32(code)
+	for _, s := range []string{"DB::Exception", "DB::Exception: something is the matter", ""} {
+		answer.PutString(s)
+	}
+	answer.PutBool(false)
+}
+
+// next takes the fault of an insert that begins.
+func (g *gateway) next(q chproto.Query) fault {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inserts = append(g.inserts, q)
+	if len(g.faults) == 0 {
+		return fault{}
+	}
+	f := g.faults[0]
+	g.faults = g.faults[1:]
+	return f
 }
 
 func openGateway(t *testing.T, engine *store.Store, version [2]int) *gateway {
@@ -50,7 +121,7 @@ func openGateway(t *testing.T, engine *store.Store, version [2]int) *gateway {
 			}
 			conns.Go(func() {
 				defer c.Close()
-				if err := g.serve(t.Context(), c); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+				if err := g.serve(t.Context(), c); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, errAway) && !errors.Is(err, syscall.ECONNRESET) {
 					t.Errorf("gateway: %v", err)
 				}
 			})
@@ -113,6 +184,10 @@ func (g *gateway) insert(ctx context.Context, q chproto.Query, c net.Conn, reade
 	if match == nil {
 		return fmt.Errorf("query %s", q.Body)
 	}
+	f := g.next(q)
+	if struck, err := g.strike(f, atQuery, c, answer); struck {
+		return err
+	}
 	header, err := g.header(ctx, match[1], strings.Split(match[2], ", "))
 	if err != nil {
 		return err
@@ -138,21 +213,26 @@ func (g *gateway) insert(ctx context.Context, q chproto.Query, c net.Conn, reade
 		if err := block.Encode(&data, 0); err != nil {
 			return err
 		}
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.inserts = append(g.inserts, q)
-	if len(g.refuse) > 0 {
-		answer.PutByte(proto.ServerException)
-		answer.PutInt32(g.refuse[0])
-		for _, s := range []string{"DB::Exception", "DB::Exception: something is the matter", ""} {
-			answer.PutString(s)
+		if struck, err := g.strike(f, atData, c, answer); struck {
+			if err == nil {
+				_, err = c.Write(answer.Buf)
+				answer.Reset()
+				err = errors.Join(err, skip(reader))
+			}
+			return err
 		}
-		answer.PutBool(false)
-		g.refuse = g.refuse[1:]
-		return nil
 	}
-	if err := g.engine.InsertFormat(ctx, "Native", q.Body, bytes.NewReader(data.Buf)); err != nil {
+	if struck, err := g.strike(f, afterAll, c, answer); struck {
+		return err
+	}
+	var exception *clickhouse.Exception
+	if err := g.engine.InsertFormat(ctx, "Native", q.Body, bytes.NewReader(data.Buf)); errors.As(err, &exception) {
+		refusal(answer, exception.Code)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if struck, err := g.strike(f, afterIn, c, answer); struck {
 		return err
 	}
 	answer.PutByte(proto.ServerEndOfStream)
@@ -216,7 +296,7 @@ func TestTheNativeProtocolWritesTheSame(t *testing.T) {
 		{[2]int{26, 2}, "async_insert=0 deduplicate_insert=disable max_partitions_per_insert_block=0"},
 	} {
 		g := openGateway(t, engine, c.version)
-		g.refuse = []int32{252, 241}
+		g.faults = []fault{{afterAll, 252}, {afterAll, 241}}
 		cfg := storetest.Config("", database)
 		cfg.Addresses = []string{"clickhouse://" + g.Addr().String()}
 		s, err := store.Open(cfg)
@@ -255,5 +335,75 @@ func TestTheNativeProtocolWritesTheSame(t *testing.T) {
 	write(t, writer(t, engine), entries(0, 300))
 	if http := views(t, engine); http != native || !strings.HasPrefix(http, "300 messages") {
 		t.Errorf("over HTTP %s, over the native protocol %s", http, native)
+	}
+}
+
+// F6, code by code, over the native protocol: before an INSERT, in the middle of its rows, behind them, and after they are in.
+func TestInsertsOverTheNativeProtocolAreRepeatedUntilTheyAreIn(t *testing.T) {
+	addr := storetest.Shared(t)
+	database := storetest.Database(t, addr)
+	engine := storetest.Open(t, storetest.Config(addr, database))
+	g := openGateway(t, engine, [2]int{26, 2})
+	for _, code := range []int32{252, 241, 242, 159, 210, 243, 0} {
+		for _, at := range []point{atQuery, atData, afterAll, afterIn} {
+			g.faults = append(g.faults, fault{at, code})
+		}
+	}
+	g.faults = append(g.faults, fault{atQuery, silent}, fault{afterIn, silent})
+	failing := len(g.faults)
+	cfg := storetest.Config("", database)
+	cfg.Addresses = []string{"clickhouse://" + g.Addr().String()}
+	cfg.AttemptTimeout = config.Duration(2 * time.Second)
+	s, err := store.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusals, err := writer(t, s).Write(t.Context(), entries(0, 300))
+	if err = errors.Join(err, s.Close()); err != nil || len(refusals) > 0 {
+		t.Fatal(refusals, err)
+	}
+	if len(g.faults) > 0 || len(g.inserts) < failing+2 {
+		t.Errorf("%d inserts, %d faults are left", len(g.inserts), len(g.faults))
+	}
+	repeated := views(t, engine)
+	for _, table := range []string{"message_facts", "message_bodies"} {
+		if err := engine.Conn().Exec(t.Context(), "TRUNCATE TABLE "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, writer(t, engine), entries(0, 300))
+	if once := views(t, engine); once != repeated || !strings.HasPrefix(once, "300 messages") {
+		t.Errorf("once %s, repeated %s", once, repeated)
+	}
+}
+
+// What the store refuses for what is in it is bisected over the native protocol, too.
+func TestTheGuiltyAreRefusedOverTheNativeProtocol(t *testing.T) {
+	addr := storetest.Shared(t)
+	database := storetest.Database(t, addr)
+	engine := storetest.Open(t, storetest.Config(addr, database))
+	if err := engine.Conn().Exec(t.Context(), "ALTER TABLE message_facts ADD CONSTRAINT poison CHECK message_id NOT IN ('m3', 'm77')"); err != nil {
+		t.Fatal(err)
+	}
+	g := openGateway(t, engine, [2]int{26, 2})
+	cfg := storetest.Config("", database)
+	cfg.Addresses = []string{"clickhouse://" + g.Addr().String()}
+	s, err := store.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusals, err := writer(t, s).Write(t.Context(), entries(0, 100))
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var guilty []string
+	for _, r := range refusals {
+		guilty = append(guilty, fmt.Sprint(r.Index, " ", store.Reason(r.Err)))
+	}
+	if got := strings.Join(guilty, ", "); got != "3 ClickHouse code 469, 77 ClickHouse code 469" {
+		t.Errorf("refused %s", got)
+	}
+	if got := storetest.Count(t, engine, "SELECT count() FROM messages"); got != 98 {
+		t.Errorf("%d messages, want 98", got)
 	}
 }
