@@ -313,8 +313,10 @@ func scripts(d *text.Doc) (latin, other bool) {
 		if t.Kind != text.Word {
 			continue
 		}
-		r, _ := utf8.DecodeRune(d.Text(t))
-		if unicode.Is(unicode.Latin, r) {
+		b := d.Text(t)
+		if c := b[0]; 'a' <= c && c <= 'z' {
+			balance++
+		} else if r, _ := utf8.DecodeRune(b); unicode.Is(unicode.Latin, r) {
 			balance++
 		} else if unicode.IsLetter(r) {
 			balance--

@@ -64,8 +64,7 @@ func newSpaces(headers []SpaceHeader) []Space {
 	size := 0
 	for i := range out {
 		if t := &out[i]; t.readsWords() {
-			t.inner, t.offset = t.Bits-lowest, size
-			size += t.words << t.inner
+			size += t.words << (t.Bits - lowest)
 		}
 	}
 	stride := bits.Len(uint(max(size, 1) - 1))
@@ -73,12 +72,15 @@ func newSpaces(headers []SpaceHeader) []Space {
 	if size > 0 {
 		shared = unweighted(1 << (lowest + stride))
 	}
+	offset := 0
 	for i := range out {
-		if t := &out[i]; t.readsWords() {
-			t.stride, t.rows = stride, shared
-		} else {
+		t := &out[i]
+		if !t.readsWords() {
 			t.allot()
+			continue
 		}
+		t.lieIn(shared, lowest, stride, offset)
+		offset += t.words << (t.Bits - lowest)
 	}
 	return out
 }

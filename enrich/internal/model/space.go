@@ -22,10 +22,22 @@ type Space struct {
 	Scale, Bias []float32
 	// words is the length of a row. Weight c is lane c%4 of word c/4.
 	words int
-	// A line of 2^stride words has, from offset on, 2^inner rows that follow each other; so as few rows as can be lie across two lines of the
-	// processor's memory.
-	stride, inner, offset int
-	rows                  []uint64
+	place rowPlace
+	rows  []uint64
+}
+
+// rowPlace says where the row of a hash begins. A line of 2^stride words has, from offset on, those rows that begin with the same bits; so as few rows as
+// can be lie across two lines of the processor's memory.
+type rowPlace struct {
+	// The hash moved right by line, under lineMask, is where its line begins; moved right by row, under rowMask, it is the row's number in the line.
+	line, row         uint8
+	lineMask, rowMask uint32
+	offset, words     uint32
+}
+
+// of is the place of the row of a hash.
+func (p *rowPlace) of(h uint32) uint32 {
+	return h>>(p.line&31)&p.lineMask + p.offset + h>>(p.row&31)&p.rowMask*p.words
 }
 
 const (
@@ -50,8 +62,15 @@ func newSpace(h SpaceHeader) Space {
 
 // allot gives the space rows of its own.
 func (t *Space) allot() {
-	t.stride = bits.Len(uint(t.words - 1))
-	t.rows = unweighted(1 << (t.Bits + t.stride))
+	stride := bits.Len(uint(t.words - 1))
+	t.lieIn(unweighted(1<<(t.Bits+stride)), t.Bits, stride, 0)
+}
+
+// lieIn gives the space rows in 2^lines lines of 2^stride words, from offset on in each.
+func (t *Space) lieIn(rows []uint64, lines, stride, offset int) {
+	t.rows = rows
+	t.place = rowPlace{line: uint8(32 - lines - stride), lineMask: 1<<(lines+stride) - 1<<stride, row: uint8(32 - t.Bits), rowMask: 1<<(t.Bits-lines) - 1,
+		offset: uint32(offset), words: uint32(t.words)}
 }
 
 // unweighted returns words of weights that are all 0.
@@ -63,14 +82,9 @@ func unweighted(n int) []uint64 {
 	return rows
 }
 
-// at is where a row begins.
-func (t *Space) at(row uint32) int {
-	return int(row>>t.inner)<<t.stride + t.offset + int(row&(1<<t.inner-1))*t.words
-}
-
 // lane is the word that holds a weight, and the place of its lowest bit there.
 func (t *Space) lane(row, column int) (*uint64, int) {
-	return &t.rows[t.at(uint32(row))+column/lanes], 16 * (column % lanes)
+	return &t.rows[int(t.place.of(uint32(row)<<(32-t.Bits)))+column/lanes], 16 * (column % lanes)
 }
 
 // Weight returns the weight of a column in a row.
@@ -102,11 +116,10 @@ func (t *Space) add(sum []uint64, features []uint32) {
 
 // addAny is add for rows of any length.
 func (t *Space) addAny(sum []uint64, features []uint32) {
-	shift, n := 32-t.Bits, t.words
+	n := t.words
 	even, odd := sum[:n], sum[n:2*n]
 	for _, h := range features {
-		at := t.at(h >> shift)
-		for k, a := range t.rows[at : at+n] {
+		for k, a := range t.rows[t.place.of(h):][:n] {
 			even[k] += a & evenLanes
 			odd[k] += a >> 16 & evenLanes
 		}
@@ -115,10 +128,10 @@ func (t *Space) addAny(sum []uint64, features []uint32) {
 
 // addOne is add where a row is one word.
 func (t *Space) addOne(sum []uint64, features []uint32) {
-	shift := 32 - t.Bits
+	rows, place := t.rows, t.place
 	var even, odd uint64
 	for _, h := range features {
-		a := t.rows[t.at(h>>shift)]
+		a := rows[place.of(h)]
 		even += a & evenLanes
 		odd += a >> 16 & evenLanes
 	}
@@ -128,11 +141,10 @@ func (t *Space) addOne(sum []uint64, features []uint32) {
 
 // addFour is add where a row is four words, so that their sums stay in registers.
 func (t *Space) addFour(sum []uint64, features []uint32) {
-	shift := 32 - t.Bits
+	rows, place := t.rows, t.place
 	var even0, even1, even2, even3, odd0, odd1, odd2, odd3 uint64
 	for _, h := range features {
-		at := t.at(h >> shift)
-		row := t.rows[at : at+4 : at+4]
+		row := rows[place.of(h):][:4]
 		a, b, c, d := row[0], row[1], row[2], row[3]
 		even0 += a & evenLanes
 		odd0 += a >> 16 & evenLanes

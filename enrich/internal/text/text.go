@@ -448,7 +448,7 @@ func (a *Analyzer) plainWord(d *Doc, s []byte) int {
 		h = (h ^ uint32(c)) * prime
 		d.buf = append(d.buf, c)
 	}
-	if n == 0 || n < len(s) && mayGoOn(s[n]) {
+	if n == 0 || n < len(s) && mayGoOn[s[n]] {
 		d.buf = d.buf[:start]
 		return 0
 	}
@@ -461,10 +461,14 @@ func (a *Analyzer) plainWord(d *Doc, s []byte) int {
 	return n
 }
 
-// mayGoOn reports whether a word may go on with that byte after a letter: not with white space, nor with punctuation but these.
-func mayGoOn(c byte) bool {
-	return isWordByte(c) || c >= utf8.RuneSelf || c == '\'' || c == '`' || c == '-' || isIgnorable(rune(c))
-}
+// mayGoOn says with which bytes a word may go on after a letter: not with white space, nor with punctuation but these.
+var mayGoOn = func() (may [256]bool) {
+	for i := range may {
+		c := byte(i)
+		may[i] = isWordByte(c) || c >= utf8.RuneSelf || c == '\'' || c == '`' || c == '-' || isIgnorable(rune(c))
+	}
+	return may
+}()
 
 // resolve gives the last token the hash of its canonical form.
 func (a *Analyzer) resolve(d *Doc) {
