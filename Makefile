@@ -116,6 +116,14 @@ chaos: engine ## run the pipeline under faults: make chaos SEED=7 FAULTS=F1,F4 S
 soak: engine ## half an hour of load without faults; memory, descriptors, goroutines and parts have to stay flat
 	@cd deploy/standalone && go run ./chaos --seed $(SEED) --faults none --seconds 1800 --flat $(ARGS)
 
+FUZZTIME ?= 10m
+
+.PHONY: fuzz
+fuzz: engine ## feed every parser of foreign bytes with made-up ones, each for FUZZTIME; what one of them finds is kept in its testdata
+	@for m in $(MODULES); do cd $(CURDIR)/$$m; for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -rn1 dirname | sort -u); do \
+		for f in $$(grep -ho '^func Fuzz[A-Za-z]*' $$p/*_test.go | cut -d' ' -f2); do echo "== fuzzing $$m $$p $$f"; \
+		go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$p; done; done; done
+
 # The data sets are no part of the project: enrich/models/DATA_CARD.md lists them.
 DATA ?= $(CURDIR)/../shared/data
 
