@@ -7,8 +7,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/dwiarah/dwiarah/enrich/codebook"
 	"github.com/dwiarah/dwiarah/enrich/internal/adapt"
@@ -308,21 +306,7 @@ func (c *Classifier) languageOf(w *scratch, claimed string) string {
 // scripts says whether the words of a text are mostly in Latin letters, or mostly in others; neither holds for a text without words. The
 // languages of the model are written in Latin letters, any other script is beyond it.
 func scripts(d *text.Doc) (latin, other bool) {
-	balance := 0
-	for _, t := range d.Tokens {
-		if t.Kind != text.Word {
-			continue
-		}
-		b := d.Text(t)
-		if c := b[0]; 'a' <= c && c <= 'z' {
-			balance++
-		} else if r, _ := utf8.DecodeRune(b); unicode.Is(unicode.Latin, r) {
-			balance++
-		} else if unicode.IsLetter(r) {
-			balance--
-		}
-	}
-	return balance > 0, balance < 0
+	return d.Shape.Latin > d.Shape.OtherScript, d.Shape.Latin < d.Shape.OtherScript
 }
 
 // abusiveP is the least toxicity of a text with a word that is abuse wherever it stands.

@@ -79,7 +79,9 @@ type Table struct {
 	automatic    []compiledRule
 	// begins knows the words that a phrase of some rule begins with: nearly all texts have none, and then no rule is tried.
 	begins text.Filter
-	// aboutBegins is the same of targets and automatic replies.
+	// beginning says of such a word which of the rules and then of the modifiers have a phrase that begins with it, as bits.
+	beginning map[uint32]uint64
+	// aboutBegins is begins for targets and automatic replies.
 	aboutBegins text.Filter
 }
 
@@ -187,15 +189,20 @@ func Read(files fs.FS, analyzer *text.Analyzer) (*Table, error) {
 		}
 		t.automatic = append(t.automatic, compile(analyzer, r))
 	}
+	if n := len(t.rules) + len(t.modifiers); n > 64 {
+		faults = append(faults, fmt.Errorf("rules.yaml: %d rules and modifiers; at most 64 are allowed", n))
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("reading the risk table: %w", err)
 	}
-	var first []uint32
-	for _, r := range slices.Concat(t.rules, t.modifiers) {
-		first = slices.AppendSeq(first, maps.Keys(r.any.byFirst))
+	t.beginning = map[uint32]uint64{}
+	for i, r := range slices.Concat(t.rules, t.modifiers) {
+		for h := range r.any.byFirst {
+			t.beginning[h] |= 1 << i
+		}
 	}
-	t.begins = text.NewFilter(first)
-	first = nil
+	t.begins = text.NewFilter(slices.Collect(maps.Keys(t.beginning)))
+	var first []uint32
 	for _, r := range slices.Concat(t.targets, t.automatic) {
 		first = slices.AppendSeq(first, maps.Keys(r.any.byFirst))
 	}
@@ -361,10 +368,17 @@ func (t *Table) Apply(d *text.Doc, p []float64) Modifiers {
 	tokens := d.Tokens[:min(len(d.Tokens), ruleTokens)]
 	var room [ruleTokens]int16
 	places := placesOf(&t.begins, tokens, room[:0])
+	begun := uint64(0)
+	for _, i := range places {
+		begun |= t.beginning[tokens[i].Hash]
+	}
 	var m Modifiers
+	if begun == 0 {
+		return m
+	}
 	for i := range t.rules {
 		r := &t.rules[i]
-		if r.fires(tokens, places) {
+		if begun>>i&1 != 0 && r.fires(tokens, places) {
 			p[r.tag] = max(p[r.tag], r.p)
 			if r.sets >= 0 {
 				m |= 1 << r.sets
@@ -372,7 +386,7 @@ func (t *Table) Apply(d *text.Doc, p []float64) Modifiers {
 		}
 	}
 	for i := range t.modifiers {
-		if t.modifiers[i].fires(tokens, places) {
+		if begun>>(len(t.rules)+i)&1 != 0 && t.modifiers[i].fires(tokens, places) {
 			m |= 1 << t.modifiers[i].sets
 		}
 	}

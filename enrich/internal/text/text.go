@@ -65,6 +65,8 @@ type Token struct {
 type Shape struct {
 	Words, Numbers, URLs, Mentions, Hashtags, Emojis, Placeholders int
 	Questions, Exclamations, Elongated, Shouted                    int
+	// Latin are the words that begin with a Latin letter, OtherScript those that begin with another one; a hashtag is neither.
+	Latin, OtherScript int
 }
 
 // Doc is one analysed text. It is reused from text to text, so that analysing allocates nothing once its buffers have grown.
@@ -196,7 +198,11 @@ func (a *Analyzer) Analyze(d *Doc, s string) {
 	if d.seen == nil {
 		d.seen = make([]seenFeature, 1<<seenBits)
 	}
-	d.src = norm.NFKC.AppendString(d.src[:0], s)
+	if isASCII(s) {
+		d.src = append(d.src[:0], s...)
+	} else {
+		d.src = norm.NFKC.AppendString(d.src[:0], s)
+	}
 	if len(d.src) > 2*MaxBytes {
 		d.src = d.src[:2*MaxBytes]
 	}
@@ -204,6 +210,16 @@ func (a *Analyzer) Analyze(d *Doc, s string) {
 	d.forget()
 	a.wordFeatures(d)
 	a.conceptFeatures(d)
+}
+
+// isASCII holds for most texts, which NFKC leaves as they are.
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // fresh reports whether h is new in this text, and remembers it.
@@ -456,6 +472,7 @@ func (a *Analyzer) plainWord(d *Doc, s []byte) int {
 		d.Shape.Shouted++
 	}
 	d.Shape.Words++
+	d.Shape.Latin++
 	d.Tokens = append(d.Tokens, Token{Kind: Word, runes: uint8(n), start: int32(start), end: int32(len(d.buf)), Hash: mix(h)})
 	a.resolve(d)
 	return n
@@ -582,10 +599,23 @@ func (a *Analyzer) word(d *Doc, s []byte, k Kind) int {
 		return i
 	}
 	d.Shape.Words++
+	if k == Word {
+		d.countScript(start)
+	}
 	d.push(k, start)
 	d.Tokens[len(d.Tokens)-1].runes = uint8(runes)
 	a.resolve(d)
 	return i
+}
+
+// countScript counts the word that begins there by its script.
+func (d *Doc) countScript(start int) {
+	switch r, _ := utf8.DecodeRune(d.buf[start:]); {
+	case unicode.Is(unicode.Latin, r):
+		d.Shape.Latin++
+	case unicode.IsLetter(r):
+		d.Shape.OtherScript++
+	}
 }
 
 func (a *Analyzer) wordFeatures(d *Doc) {
