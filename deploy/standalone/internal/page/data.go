@@ -94,6 +94,12 @@ type Risk struct {
 	Severity uint8    `ch:"severity_max"`
 	Load     *float64 `ch:"load"`
 	Authors  uint64   `ch:"authors"`
+	// Share is that of the messages with the tag as their first; nil, as its 95 % interval, where the messages are few.
+	Share *float64 `ch:"share"`
+	Lo    *float64 `ch:"share_lo"`
+	Hi    *float64 `ch:"share_hi"`
+	// Calibrated is true where labels by people have corrected the share; else it is the raw one.
+	Calibrated bool `ch:"calibrated"`
 }
 
 // Point is a row of series_engagement by day.
@@ -255,7 +261,7 @@ FROM metric_sentiment(`+arg+`)`, args); err != nil {
 		return d, err
 	}
 	var risks []Risk
-	if err = conn.Select(ctx, &risks, `SELECT risk_tag, n, severity_max, load, authors FROM metric_risk(`+arg+`) ORDER BY load DESC, risk_tag`, args...); err != nil {
+	if err = conn.Select(ctx, &risks, `SELECT risk_tag, n, severity_max, load, authors, share, share_lo, share_hi, calibrated FROM metric_risk(`+arg+`) ORDER BY load DESC, risk_tag`, args...); err != nil {
 		return d, fmt.Errorf("reading the risk tags: %w", err)
 	}
 	for _, r := range risks {

@@ -113,13 +113,19 @@ type Sentiment struct {
 	NetHi       *float64 `ch:"net_hi"`
 }
 
-// Risk is a row of metric_risk.
+// Risk is a row of metric_risk. Share is that of the messages to the institution, Messages of them, which have the tag as their first: corrected by labels of the
+// stream where Calibrated is true, else the classifier's raw answer. It is nil, as its 95 % interval is, where Messages are few.
 type Risk struct {
-	Tag         string  `ch:"risk_tag"`
-	N           uint64  `ch:"n"`
-	SeverityMax uint8   `ch:"severity_max"`
-	Load        float64 `ch:"load"`
-	Authors     uint64  `ch:"authors"`
+	Tag         string   `ch:"risk_tag"`
+	N           uint64   `ch:"n"`
+	SeverityMax uint8    `ch:"severity_max"`
+	Load        float64  `ch:"load"`
+	Authors     uint64   `ch:"authors"`
+	Messages    uint64   `ch:"messages"`
+	Share       *float64 `ch:"share"`
+	ShareLo     *float64 `ch:"share_lo"`
+	ShareHi     *float64 `ch:"share_hi"`
+	Calibrated  bool     `ch:"calibrated"`
 }
 
 // Day is a row of series_engagement for a local day.

@@ -91,6 +91,12 @@ func sheetCSV(s Sheet) ([]byte, error) {
 		t.add("risk_authors", r.Tag, "", measure{unit: count, value: &authors}, nil, "")
 		t.add("risk_severity_max", r.Tag, "", measure{unit: index, value: &severity}, nil, "")
 		t.add("risk_load", r.Tag, "", measure{unit: index, value: &r.Load}, nil, "")
+		share := riskShare(r)
+		note := csvNote(share)
+		if share.value != nil {
+			note = correction(r)
+		}
+		t.add("risk_share", r.Tag, "", share, nil, note)
 	}
 	for _, r := range hidden {
 		t.add("risk_messages", r.Tag, "", measure{unit: count}, nil, strings.TrimPrefix(whyFewAuthors, "why_"))

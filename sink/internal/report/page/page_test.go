@@ -61,10 +61,10 @@ func usual(t testing.TB, text string) *figures.Figures {
 		Dialogue:  figures.Dialogue{N: 78, Threads: 78, Looped: 14, LoopRate: ptr(0.1794871794871795), DepthP50: ptr(2.), DepthP90: ptr(4.)},
 		Sentiment: figures.Sentiment{N: 208, RawNegative: ptr(0.38461538461538464), RawNeutral: ptr(0.47596153846153844), RawPositive: ptr(0.13942307692307693), Net: ptr(-0.2451923076923077), NetLo: ptr(-0.3379), NetHi: ptr(-0.1525)},
 		Risks: []figures.Risk{
-			{Tag: "service_failure", N: 43, SeverityMax: 3, Load: 214.25, Authors: 31},
-			{Tag: "misconduct_corruption", N: 4, SeverityMax: 5, Load: 160.5, Authors: 3},
-			{Tag: "non_response", N: 22, SeverityMax: 3, Load: 98.1, Authors: 19},
-			{Tag: "policy_criticism", N: 9, SeverityMax: 1, Load: 12.4, Authors: 8},
+			{Tag: "service_failure", N: 43, SeverityMax: 3, Load: 214.25, Authors: 31, Messages: 211, Share: ptr(0.19431279620853081), ShareLo: ptr(0.1466), ShareHi: ptr(0.2530)},
+			{Tag: "misconduct_corruption", N: 4, SeverityMax: 5, Load: 160.5, Authors: 3, Messages: 211, Share: ptr(0.018957345971563982), ShareLo: ptr(0.0074), ShareHi: ptr(0.0478)},
+			{Tag: "non_response", N: 22, SeverityMax: 3, Load: 98.1, Authors: 19, Messages: 211, Share: ptr(0.08056872037914692), ShareLo: ptr(0.0510), ShareHi: ptr(0.1252)},
+			{Tag: "policy_criticism", N: 9, SeverityMax: 1, Load: 12.4, Authors: 8, Messages: 211, Share: ptr(0.), ShareLo: ptr(0.), ShareHi: ptr(0.0179)},
 		},
 		Quality: figures.Quality{
 			Connectors: []figures.Connector{{Name: "mastodon:dukcapil", Coverage: 0.9987, NowObs: ptr(p.To.Add(-20 * time.Minute))}},
@@ -152,6 +152,9 @@ func cases() map[string]func(t testing.TB, s *page.Sheet) {
 		"calibrated": func(t testing.TB, s *page.Sheet) {
 			c := &s.Current.Sentiment
 			c.Calibrated, c.Negative, c.Neutral, c.Positive, c.Net, c.NetLo, c.NetHi = true, ptr(0.31), ptr(0.56), ptr(0.13), ptr(-0.18), ptr(-0.27), ptr(-0.09)
+			r := &s.Current.Risks[0]
+			r.Calibrated, r.Share, r.ShareLo, r.ShareHi = true, ptr(0.151), ptr(0.087), ptr(0.224)
+			s.Current.Risks[2].Messages, s.Current.Risks[2].Share, s.Current.Risks[2].ShareLo, s.Current.Risks[2].ShareHi = 49, nil, nil, nil
 		},
 	}
 }

@@ -53,6 +53,7 @@ type dayRow struct {
 type riskRow struct {
 	Label                              string
 	N, Authors, Severity, Load, Hidden string
+	Share                              cell
 }
 
 type connectorRow struct{ Name, Coverage, NowObs string }
@@ -73,7 +74,7 @@ type view struct {
 	Days                                             []dayRow
 	DayNotes                                         []string
 	Risks                                            []riskRow
-	RiskHidden                                       bool
+	RiskHidden, RiskShares                           bool // a tag is hidden; one is shown
 	Connectors                                       []connectorRow
 	Lag, Models, Spec, Made                          string
 	Definitions                                      []definition
@@ -379,12 +380,40 @@ func (w *writer) risks(v *view, f *figures.Figures) {
 	for _, r := range shown {
 		v.Risks = append(v.Risks, riskRow{
 			Label: w.tag(r.Tag), N: w.t.count(r.N), Authors: w.t.count(r.Authors), Severity: w.say("risk_of_five", r.SeverityMax), Load: w.t.decimals(r.Load, 1),
+			Share: w.riskShare(r),
 		})
 	}
 	for _, r := range hidden {
 		v.Risks = append(v.Risks, riskRow{Label: w.tag(r.Tag), Hidden: w.say(whyFewAuthors)})
 	}
-	v.RiskHidden = len(hidden) > 0
+	v.RiskHidden, v.RiskShares = len(hidden) > 0, len(shown) > 0
+}
+
+// riskShare writes a tag's share of the messages, and whether labels of the stream have corrected it.
+func (w *writer) riskShare(r figures.Risk) cell {
+	c := w.cell(riskShare(r))
+	if r.Share != nil {
+		c.Detail += " · " + w.say("risk_"+correction(r))
+	}
+	return c
+}
+
+// riskShare is the measure of a tag's share of the messages.
+func riskShare(r figures.Risk) measure {
+	n := float64(r.Messages)
+	m := measure{key: "risk_share", unit: share, value: r.Share, lo: r.ShareLo, hi: r.ShareHi, n: &n}
+	if r.Share == nil {
+		m.reason = whyFewMessages
+	}
+	return m
+}
+
+// correction names what a tag's share is.
+func correction(r figures.Risk) string {
+	if r.Calibrated {
+		return "corrected"
+	}
+	return "raw"
 }
 
 func splitRisks(f *figures.Figures) (shown, hidden []figures.Risk) {

@@ -1,0 +1,50 @@
+package page
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var tags = regexp.MustCompile(`<[^>]*>`)
+
+// words are what a person reads of a page's part, from the mark on.
+func words(t *testing.T, name string, data any, mark string) string {
+	t.Helper()
+	p, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := p.tpl.ExecuteTemplate(&out, name, data); err != nil {
+		t.Fatal(err)
+	}
+	_, part, found := strings.Cut(out.String(), mark)
+	if !found {
+		t.Fatalf("%s has no %q:\n%s", name, mark, out.String())
+	}
+	return strings.Join(strings.Fields(tags.ReplaceAllString(part, " ")), " ")
+}
+
+// A tag's share is marked as corrected or raw, with its interval, and is no number where there is none.
+func TestSharesOfRiskOnThePage(t *testing.T) {
+	share, lo, hi, load := 0.151, 0.087, 0.224, 12.4
+	d := detailData{Risks: []Risk{
+		{Tag: "service_failure", N: 43, Severity: 3, Load: &load, Share: &share, Lo: &lo, Hi: &hi, Calibrated: true},
+		{Tag: "non_response", N: 22, Severity: 3, Load: &load, Share: &share, Lo: &lo, Hi: &hi},
+		{Tag: "policy_criticism", N: 9, Severity: 1, Load: &load},
+	}}
+	d.NowObs = time.Date(2026, 3, 9, 0, 0, 0, 0, time.UTC)
+	got := words(t, "institution.html", d, "Risk tags of messages")
+	for _, want := range []string{
+		"service failure 43 15.1 % 8.7 % to 22.4 % corrected 3 12.4",
+		"non response 22 15.1 % 8.7 % to 22.4 % raw 3 12.4",
+		"policy criticism 9 — 1 12.4",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%.700s", want, got)
+		}
+	}
+}
