@@ -15,6 +15,12 @@ type Alpha struct {
 	Defined          bool
 }
 
+// Fewest is how many messages with two labels it takes before alpha is worth showing without further ado: of fewer, one disagreement more or less moves it by a tenth.
+const Fewest = 30
+
+// Missing is how many more messages with two labels it takes for Fewest.
+func (a Alpha) Missing() int { return max(0, Fewest-a.Units) }
+
 const rounds = 1_000
 
 // Nominal computes alpha over units: the labels of one message each, in any order, a missing label left out. The interval is the 95 % percentile interval of

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dwiarah/dwiarah/enrich"
 )
 
 var tags = regexp.MustCompile(`<[^>]*>`)
@@ -26,6 +28,24 @@ func words(t *testing.T, name string, data any, mark string) string {
 		t.Fatalf("%s has no %q:\n%s", name, mark, out.String())
 	}
 	return strings.Join(strings.Fields(tags.ReplaceAllString(part, " ")), " ")
+}
+
+// Agreement is a figure once it is over enough messages; before, the page says what is missing.
+func TestAgreementOnThePage(t *testing.T) {
+	for _, c := range []struct {
+		agreement enrich.Agreement
+		want      string
+	}{
+		{enrich.Agreement{}, "agreement is shown once 30 more messages have two people's labels"},
+		{enrich.Agreement{Alpha: 1, Low: 1, High: 1, Units: 5, Defined: true}, "agreement is shown once 25 more messages have two people's labels"},
+		{enrich.Agreement{Units: 30}, "agreement is not defined: all labels are the same"},
+		{enrich.Agreement{Alpha: 0.8149, Low: 0.61, High: 0.955, Units: 30, Defined: true}, "agreement α 0.81 (0.61 to 0.95) over 30 messages with two people's labels"},
+	} {
+		got := words(t, "label.html", labelData{Choices: []choice{{Label: "none", Key: "0"}}, Agreement: c.agreement}, `<span id="agreement">`)
+		if !strings.HasPrefix(got, c.want) {
+			t.Errorf("%+v: %.90q, want %q", c.agreement, got, c.want)
+		}
+	}
 }
 
 // A tag's share is marked as corrected or raw, with its interval, and is no number where there is none.

@@ -58,6 +58,7 @@ for (const [name, width, alias, count] of [['wide', 1280, 'a1', 50], ['narrow', 
     check(mine === n + 1, `${name}: ${mine} labels after ${n + 1} keys`);
   }
   check(seen.size >= count, `${name}: ${seen.size} different messages in ${count} labels`);
+  check(/^agreement is shown once [0-9]+ more messages/.test(await page.locator('#agreement').innerText()), `${name}: says how much is missing for an agreement`);
   await look('after');
   await page.locator('nav.periods a', { hasText: 'risk_tag' }).click();
   await page.waitForURL('**head=risk_tag**');
