@@ -348,6 +348,24 @@ func TestLoadDoesNotDependOnTheOrderOfReading(t *testing.T) {
 	}
 }
 
+// A year of hours, each with messages, is looked through without holding the year once for every hour.
+func TestVolumeOfAYear(t *testing.T) {
+	conn := migrated(t)
+	const hours = 365 * 24
+	s := &scene{world{institution: "year"}}
+	for i := range hours {
+		s.add(fmt.Sprint(i), "u", schemas.KindMention, schemas.Inbound, float64(i), mention)
+	}
+	s.covered("c", 0, hours)
+	s.put(t, conn)
+	set := settingConn{conn, clickhouse.Settings{"max_memory_usage": 256 << 20}}
+	rows, _ := query(t, set, "SELECT countIf(method = 'anscombe' AND n = 3) AS judged, count() AS rows FROM series_volume_anomaly(institution = 'year', from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})",
+		map[string]string{"from": day0.Format(instant), "to": day0.Add(hours * time.Hour).Format(instant)})
+	if want := []record{{"judged": int64(hours - 672), "rows": int64(hours)}}; !reflect.DeepEqual(rows, want) {
+		t.Errorf("a year of hours gave %v, want %v", rows, want)
+	}
+}
+
 // settingConn queries with settings.
 type settingConn struct {
 	driver.Conn

@@ -26,38 +26,50 @@ WITH
     ) AS stretches,
     toInt64(ceil(toUnixTimestamp64Milli({from:DateTime64(3, 'UTC')}) / 3600000)) AS first_hour,
     toInt64(ceil(least(toUnixTimestamp64Milli({to:DateTime64(3, 'UTC')}) / 3600000, floor(stretches.3)))) AS end_hour,
+    -- A row for each hour from 43 days before the period on, those without messages too.
     volume AS
     (
-        SELECT
-            sumMap(map(h, toInt64(1))) AS messages,
-            sumMapIf(map(h, toInt64(1)), is_live) AS messages_live,
-            min(h) AS oldest
+        SELECT h, toInt64(sum(said)) AS messages, toInt64(sum(said_live)) AS messages_live
         FROM
         (
             SELECT
                 intDiv(toUnixTimestamp64Milli(created_at), 3600000) AS h,
-                dateDiff('millisecond', created_at, ingested_at) <= setting['anomaly_live_s'] * 1000 AS is_live
+                1 AS said,
+                toUInt8(dateDiff('millisecond', created_at, ingested_at) <= setting['anomaly_live_s'] * 1000) AS said_live
             FROM int_messages
             WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(43) AND created_at < {to:DateTime64(3, 'UTC')}
                 AND deleted_at IS NULL AND role = 'addressed'
+            UNION ALL
+            SELECT arrayJoin(range(first_hour - 1033, greatest(first_hour, end_hour))) AS h, 0 AS said, 0 AS said_live
         )
+        WHERE h < end_hour
+        GROUP BY h
     ),
+    sums AS
+    (
+        SELECT
+            h,
+            sum(messages) OVER three AS of_three,
+            sum(messages_live) OVER three AS of_three_live,
+            min(if(messages > 0, h, NULL)) OVER (ORDER BY h ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS oldest
+        FROM volume
+        WINDOW three AS (ORDER BY h ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)
+    ),
+    -- Each sum goes to the hours that are compared with it: its own (0), those of the seven days after it (1), and those of the six weeks (2).
     hours AS
     (
         SELECT
-            hour,
-            messages[hour] + messages[hour - 1] + messages[hour - 2] AS x,
-            messages_live[hour] + messages_live[hour - 1] + messages_live[hour - 2] AS x_live,
-            multiIf(empty(messages) OR hour - oldest < 168, 'none', hour - oldest < 672, 'poisson', 'anscombe') AS method,
-            arrayMap(i -> 2 * sqrt(messages[i] + messages[i - 1] + messages[i - 2] + 0.375),
-                arrayFilter(i -> i - 2 >= oldest, arrayFlatten(arrayMap(k -> [hour - 168 * k - 1, hour - 168 * k, hour - 168 * k + 1], range(1, 7))))) AS roots,
-            arraySum(k -> messages[hour - 24 * k] + messages[hour - 24 * k - 1] + messages[hour - 24 * k - 2], range(1, 8)) / 7 AS mean_before,
+            h + place.1 AS hour,
+            sumIf(of_three, place.2 = 0) AS x,
+            sumIf(of_three_live, place.2 = 0) AS x_live,
+            multiIf(ifNull(hour - any(oldest) < 168, true), 'none', hour - any(oldest) < 672, 'poisson', 'anscombe') AS method,
+            groupArrayIf(2 * sqrt(of_three + 0.375), place.2 = 2 AND ifNull(h - 2 >= oldest, false)) AS roots,
+            sumIf(of_three, place.2 = 1) / 7 AS mean_before,
             stretches.2 > 0 AND length(arrayDistinct(arrayMap(s -> s.1, arrayFilter(s -> s.2 <= hour - 2 AND s.3 >= hour + 1, stretches.1)))) = stretches.2 AS covered
-        FROM
-        (
-            SELECT *, arrayJoin(range(greatest(0, first_hour), greatest(first_hour, end_hour))) AS hour
-            FROM volume
-        )
+        FROM sums
+        ARRAY JOIN arrayConcat([(0, 0)], arrayMap(k -> (24 * k, 1), range(1, 8)), arrayMap(k -> (168 * intDiv(k, 3) + k % 3 - 1, 2), range(3, 21))) AS place
+        WHERE hour >= greatest(0, first_hour) AND hour < end_hour
+        GROUP BY hour
     ),
     scored AS
     (
