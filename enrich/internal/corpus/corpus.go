@@ -3,8 +3,6 @@
 package corpus
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -14,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/dwiarah/dwiarah/enrich/internal/lines"
 )
 
 // Tristate is a yes, a no, or nothing known.
@@ -119,27 +119,19 @@ func Table(path string) ([]map[string]string, error) {
 
 func objects(path string, in io.Reader) ([]map[string]string, error) {
 	var rows []map[string]string
-	s := bufio.NewScanner(in)
-	s.Buffer(nil, 1<<20)
-	for line := 1; s.Scan(); line++ {
-		b := s.Bytes()
-		if line == 1 {
-			b = bytes.TrimPrefix(b, []byte("\ufeff"))
-		}
-		if len(bytes.TrimSpace(b)) == 0 {
-			continue
-		}
+	err := lines.Each(in, func(number int, line []byte) error {
 		var object map[string]any
-		if err := json.Unmarshal(b, &object); err != nil {
-			return nil, fmt.Errorf("reading %s: line %d is no JSON object: %w", path, line, err)
+		if err := json.Unmarshal(line, &object); err != nil {
+			return fmt.Errorf("line %d is no JSON object: %w", number, err)
 		}
 		row := map[string]string{}
 		for k, v := range object {
 			row[k] = fmt.Sprint(v)
 		}
 		rows = append(rows, row)
-	}
-	if err := s.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return rows, nil

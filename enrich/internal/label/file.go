@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dwiarah/dwiarah/enrich/internal/lines"
 )
 
 // Keys are the columns of a CSV file and the keys of a JSON line, in the order in which Write writes them.
@@ -111,23 +113,14 @@ func Read(in io.Reader, form Form, book Book, d Defaults) (rows []Row, bad []Bad
 }
 
 func eachObject(in io.Reader, take func(int, map[string]string, []string), refuse func(Bad)) error {
-	s := bufio.NewScanner(in)
-	s.Buffer(nil, 1<<20)
-	for line := 1; s.Scan(); line++ {
-		b := s.Bytes()
-		if line == 1 {
-			b = bytes.TrimPrefix(b, []byte("\ufeff"))
-		}
-		if len(bytes.TrimSpace(b)) == 0 {
-			continue
-		}
+	return lines.Each(in, func(line int, b []byte) error {
 		raw := []string{string(b)}
 		var object map[string]any
 		d := json.NewDecoder(bytes.NewReader(b))
 		d.UseNumber()
 		if err := d.Decode(&object); err != nil {
 			refuse(Bad{line, fmt.Errorf("not a JSON object: %w", err), raw})
-			continue
+			return nil
 		}
 		values, err := map[string]string{}, error(nil)
 		for k, v := range object {
@@ -146,14 +139,11 @@ func eachObject(in io.Reader, take func(int, map[string]string, []string), refus
 		}
 		if err != nil {
 			refuse(Bad{line, err, raw})
-			continue
+			return nil
 		}
 		take(line, values, raw)
-	}
-	if err := s.Err(); err != nil {
-		return fmt.Errorf("reading a line: %w", err)
-	}
-	return nil
+		return nil
+	})
 }
 
 func parse(values map[string]string, d Defaults) (Label, error) {

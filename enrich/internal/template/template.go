@@ -4,16 +4,16 @@
 package template
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/dwiarah/dwiarah/enrich/internal/lines"
 )
 
 // Reply is one of an institution's own replies.
@@ -206,42 +206,30 @@ type Set struct {
 	version string
 }
 
-// mostLine bounds a line of the file.
-const mostLine = 64 << 10
-
 // Read reads a set, a template a line in JSON. The error names the line.
 func Read(r io.Reader) (*Set, error) {
 	s := &Set{of: map[string][][]string{}}
 	content := fnv.New32a()
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, mostLine)
-	number := 0
-	for lines.Scan() {
-		number++
-		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
-			continue
-		}
+	err := lines.Each(r, func(number int, line []byte) error {
 		var t Template
-		d := json.NewDecoder(bytes.NewReader(lines.Bytes()))
+		d := json.NewDecoder(bytes.NewReader(line))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&t); err != nil {
-			return nil, fmt.Errorf("reading templates: line %d is not a JSON object of {account, text, messages, people}: %w", number, err)
+			return fmt.Errorf("line %d is not a JSON object of {account, text, messages, people}: %w", number, err)
 		}
 		w := words(t.Text)
 		switch {
 		case t.Account == "":
-			return nil, fmt.Errorf("reading templates: line %d has no account", number)
+			return fmt.Errorf("line %d has no account", number)
 		case len(w) < fewestWords:
-			return nil, fmt.Errorf("reading templates: line %d has %d words; %d or more are wanted, because shorter texts are everybody's", number, len(w), fewestWords)
+			return fmt.Errorf("line %d has %d words; %d or more are wanted, because shorter texts are everybody's", number, len(w), fewestWords)
 		}
 		s.of[t.Account] = append(s.of[t.Account], w)
 		fmt.Fprintf(content, "%s\x00%s\x00", t.Account, strings.Join(w, " "))
-	}
-	if err := lines.Err(); err != nil {
-		if errors.Is(err, bufio.ErrTooLong) {
-			err = fmt.Errorf("longer than %d bytes", mostLine)
-		}
-		return nil, fmt.Errorf("reading templates: line %d: %w", number+1, err)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading templates: %w", err)
 	}
 	if len(s.of) > 0 {
 		s.version = fmt.Sprintf("templates-%08x", content.Sum32())

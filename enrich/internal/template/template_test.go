@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/dwiarah/dwiarah/enrich/internal/lines"
 )
 
 var names = []string{"Ani", "Budi", "Citra", "Dewi", "Eko", "Fajar", "Gita", "Hadi"}
@@ -106,7 +108,7 @@ func TestBadTemplatesNameTheLine(t *testing.T) {
 	f(good+"\n"+`{"text":"satu dua tiga empat lima enam tujuh delapan"}`, "line 3 has no account")
 	f(`{"account":"x/a","text":"sama sama"}`, "line 1 has 2 words")
 	f(`{"akun":"x/a"}`, "line 1")
-	f(good+strings.Repeat("x", mostLine+1), "line 2: longer than")
+	f(good+strings.Repeat("x", lines.Longest+1), "line 2: longer than")
 }
 
 func TestVersionIsThatOfTheContent(t *testing.T) {
