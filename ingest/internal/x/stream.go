@@ -85,7 +85,7 @@ func (s *streaming) follow(ctx context.Context, raw json.RawMessage, emit source
 	if err != nil {
 		return err
 	}
-	f := &follower{streaming: s, money: money{source: s.Source}}
+	f := &follower{streaming: s, money: money{source: s.Source}, taken: map[string]time.Time{}}
 	f.poll = &poll{Source: s.Source, me: me, emit: emit, seen: map[string]bool{}}
 	if err := s.rule(ctx, f.handle()); err != nil {
 		return sourceError(err)
@@ -109,6 +109,7 @@ func (s *streaming) follow(ctx context.Context, raw json.RawMessage, emit source
 		if page.Cursor != nil {
 			last = page.Cursor
 		}
+		f.take(page.Items)
 		return emit(ctx, page)
 	}); err != nil {
 		return errors.Join(err, f.money.settle())
@@ -128,6 +129,36 @@ type follower struct {
 	streaming *streaming
 	money     money
 	told      time.Time
+	// taken is when the version of a message that was read last was written. What waits in the connection, or comes out of order, may be older, and would be the one that was
+	// seen last.
+	taken map[string]time.Time
+}
+
+// take notes the versions of messages that were read.
+func (f *follower) take(items []source.Item) {
+	for _, item := range items {
+		if m := item.Message; m != nil && m.EditedAt != nil {
+			f.taken[m.MessageID] = *m.EditedAt
+		}
+	}
+}
+
+// replaced tells of a pushed post that a newer version of it was read.
+func (f *follower) replaced(p *Post) bool {
+	first, _, edited := FirstVersion(p.ID, p.EditHistory)
+	if !edited {
+		first = p.ID
+	}
+	if p.CreatedAt.Before(f.taken[first]) {
+		return true
+	}
+	if len(f.taken) > maxRecent {
+		clear(f.taken)
+	}
+	if edited {
+		f.taken[first] = p.CreatedAt
+	}
+	return false
 }
 
 func (f *follower) read(ctx context.Context, cancel context.CancelCauseFunc, body io.Reader) error {
@@ -182,6 +213,9 @@ func (f *follower) event(ctx context.Context, event []byte) error {
 	var p Post
 	if json.Unmarshal(a.Data[0], &p) != nil || p.ID == "" {
 		return f.posts(ctx, &a, list{at: &place{}})
+	}
+	if f.replaced(&p) {
+		return nil
 	}
 	at := &f.cursor.Mentions
 	switch {

@@ -91,6 +91,46 @@ func TestStreamReadsWhatCameBeforeAndWhatIsPushed(t *testing.T) {
 	}
 }
 
+// What waited in the connection while the past was read may be older than what was found there: a version that an edit has replaced is not read after the edit, for it would be the
+// one that was seen last.
+func TestWhatWaitedInTheStreamReplacesNoEdit(t *testing.T) {
+	b := newBench(t)
+	id := b.world.Write("warga1", "", "pertama")
+	b.world.Lock()
+	before := *b.world.Find(id)
+	b.world.Unlock()
+	stale := b.server.Event(before, "dwiarah:layanan_kota")
+	b.world.Edit(id, "kedua", before.Created.Add(time.Minute))
+	b.world.Lock()
+	after := *b.world.Find(id)
+	b.world.Unlock()
+	b.clock.Add(2 * time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, end := b.streamed(ctx)
+	b.wait("catching up", func() bool { return len(b.ids()) == 1 })
+	b.clock.Add(10 * time.Minute)
+	b.server.Push(stale)
+	b.server.Push(b.server.Event(after, "dwiarah:layanan_kota"))
+	next := b.world.Write("warga2", "", "berikut")
+	b.world.Lock()
+	last := *b.world.Find(next)
+	b.world.Unlock()
+	b.server.Push(b.server.Event(last, "dwiarah:layanan_kota"))
+	b.wait("the next post", func() bool { ids := b.ids(); return ids[len(ids)-1] == next })
+	cancel()
+	<-end
+	newest := b.items[0].Message
+	for _, item := range b.items {
+		if m := item.Message; m.MessageID == newest.MessageID && !m.ObservedAt.Before(*newest.ObservedAt) {
+			newest = m
+		}
+	}
+	if !strings.HasSuffix(newest.Text, "kedua") || newest.EditedAt == nil {
+		t.Errorf("the version that was seen last is %q, edited %v", newest.Text, newest.EditedAt)
+	}
+}
+
 func TestAStreamThatFallsSilent(t *testing.T) {
 	b := newBench(t)
 	s := &streaming{Source: b.source, stall: 50 * time.Millisecond}
@@ -202,7 +242,7 @@ func FuzzStreamEvents(f *testing.F) {
 			}
 			return nil
 		}}
-		fo := &follower{poll: p, streaming: &streaming{Source: s}, money: money{source: s, left: 1 << 40}}
+		fo := &follower{poll: p, streaming: &streaming{Source: s}, money: money{source: s, left: 1 << 40}, taken: map[string]time.Time{}}
 		_ = fo.event(t.Context(), event)
 	})
 }
