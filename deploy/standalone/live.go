@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/dwiarah/dwiarah/deploy/standalone/internal/stack"
 	"github.com/dwiarah/dwiarah/ingest/field"
 	"github.com/dwiarah/dwiarah/schemas"
+	"github.com/dwiarah/dwiarah/schemas/kit/freeport"
 	"github.com/dwiarah/dwiarah/schemas/sample"
 )
 
@@ -58,7 +58,7 @@ func (c demoCommand) live(ctx context.Context, log *slog.Logger, how show) error
 	}
 	cfg := c.config(dir, list)
 	cfg.Sources = f.Sources()
-	if cfg.Webhook.Listen, err = freeAddress(); err != nil {
+	if cfg.Webhook.Listen, err = freeport.Loopback(); err != nil {
 		return err
 	}
 	f.Deliver("http://" + cfg.Webhook.Listen)
@@ -78,15 +78,6 @@ func (c demoCommand) live(ctx context.Context, log *slog.Logger, how show) error
 		}
 		return c.Exit, printSummary(ctx, os.Stdout, s)
 	})
-}
-
-// freeAddress is one of this machine where nobody listens.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("looking for a free address: %w", err)
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // play lets things happen and tells each.

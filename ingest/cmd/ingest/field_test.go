@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"github.com/dwiarah/dwiarah/ingest/internal/topic"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
+	"github.com/dwiarah/dwiarah/schemas/kit/freeport"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 )
 
@@ -278,7 +278,11 @@ func TestKilledBeforeTheFieldLosesNothing(t *testing.T) {
 // and the rest with the next one. F2 and F14.
 func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
 	t.Parallel()
-	listen, all := freeAddress(t), 0
+	listen, err := freeport.Loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := 0
 	w := newField(t, field.Options{Seed: 2, Push: true, Faults: fieldFaults}, listen, func(s *ingest.Source) bool {
 		switch s.Platform {
 		case schemas.PlatformYouTube, schemas.PlatformTelegram: // they push nothing
@@ -322,17 +326,6 @@ func TestKilledBehindWebhooksAndStreamsLosesNothing(t *testing.T) {
 	w.only()
 	w.alike()
 	w.covered(from, until)
-}
-
-// freeAddress is one of this machine where nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // coverage hands the ledger's rows of coverage to do.

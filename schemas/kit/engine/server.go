@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dwiarah/dwiarah/schemas/kit/engine/internal/chdb"
+	"github.com/dwiarah/dwiarah/schemas/kit/freeport"
 )
 
 // serveServer runs `clickhouse server` until the leash ends. This process stays in between, because a server does not notice that our parent has died.
@@ -62,17 +63,19 @@ func (o orders) serveServer(leash <-chan struct{}, tell func(report) error) erro
 	}
 }
 
-// freeAddr puts a free port in the place of port 0: a server does not tell which one it got.
+// freeAddr puts a free port in the place of port 0, for a server does not tell which one it got; another one has to be free.
 func freeAddr(addr string) (string, error) {
+	if host, port, err := net.SplitHostPort(addr); err == nil && port == "0" {
+		return freeport.On(host)
+	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return "", fmt.Errorf("listening: %w", err)
 	}
-	free := listener.Addr().String()
 	if err := listener.Close(); err != nil {
 		return "", fmt.Errorf("listening: %w", err)
 	}
-	return free, nil
+	return addr, nil
 }
 
 // element is an XML element with a name that is only known at run time.

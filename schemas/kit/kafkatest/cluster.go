@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/dwiarah/dwiarah/schemas/kit/freeport"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 )
 
@@ -32,10 +33,10 @@ func StartCluster(tb testing.TB) *Cluster {
 	for n := range clusterSize {
 		b := &Broker{dir: tb.TempDir(), node: n + 1}
 		var err error
-		if b.addr, err = freeAddr(); err != nil {
+		if b.addr, err = freeport.Loopback(); err != nil {
 			tb.Fatal(err)
 		}
-		if b.control, err = freeAddr(); err != nil {
+		if b.control, err = freeport.Loopback(); err != nil {
 			tb.Fatal(err)
 		}
 		voters = append(voters, fmt.Sprintf("%d@%s", b.node, b.control))

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/dwiarah/dwiarah/schemas/kit/broker"
+	"github.com/dwiarah/dwiarah/schemas/kit/freeport"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest/apache"
 )
@@ -167,10 +167,10 @@ func (b *Broker) stop(signal os.Signal) error {
 
 func (b *Broker) startKafka(jars string) (err error) {
 	if b.addr == "" {
-		if b.addr, err = freeAddr(); err != nil {
+		if b.addr, err = freeport.Loopback(); err != nil {
 			return err
 		}
-		if b.control, err = freeAddr(); err != nil {
+		if b.control, err = freeport.Loopback(); err != nil {
 			return err
 		}
 	}
@@ -214,15 +214,6 @@ func (b *Broker) await() error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 var names atomic.Int64

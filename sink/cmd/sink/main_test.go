@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/identitykey"
 	"github.com/dwiarah/dwiarah/schemas/kit/broker"
 	"github.com/dwiarah/dwiarah/schemas/kit/config"
+	"github.com/dwiarah/dwiarah/schemas/kit/freeport"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafkatest"
 	"github.com/dwiarah/dwiarah/schemas/kit/tlstest"
@@ -48,12 +48,10 @@ func TestRunServesHealthAndStopsInGoodOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free a moment later
+	addr, err := freeport.Loopback()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := listener.Addr().String()
-	listener.Close()
 	c, _ := configured(t, b.Addr())
 	process := exec.CommandContext(t.Context(), os.Args[0], "run", "--config", c.path)
 	process.Env = append(os.Environ(), childVariable+"=1", "DWIARAH_TELEMETRY__LISTEN="+addr)

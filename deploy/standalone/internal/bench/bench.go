@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -28,6 +27,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
+	"github.com/dwiarah/dwiarah/schemas/kit/freeport"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 	"github.com/dwiarah/dwiarah/schemas/sample"
 )
@@ -117,15 +117,10 @@ func (b *bench) start() (err error) {
 	if b.engine, err = engine.Start(b.ctx, engine.Config{DataDir: filepath.Join(r.Dir, "clickhouse")}); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if r.Kafka, err = freeport.Loopback(); err != nil {
 		return err
 	}
-	r.Kafka, r.ClickHouse = listener.Addr().String(), "http://"+b.engine.Addr()
-	if err := listener.Close(); err != nil {
-		return err
-	}
-	r.Listen = r.Kafka
+	r.Listen, r.ClickHouse = r.Kafka, "http://"+b.engine.Addr()
 	b.conn = kafka.Conn{Brokers: []string{r.Kafka}, ClientID: "bench"}
 	for _, name := range []string{fleet.Broker, fleet.Ingest, fleet.Enrich, fleet.Sink} {
 		one := r

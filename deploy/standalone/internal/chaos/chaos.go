@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +19,7 @@ import (
 	"github.com/dwiarah/dwiarah/ingest"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
+	"github.com/dwiarah/dwiarah/schemas/kit/freeport"
 	"github.com/dwiarah/dwiarah/schemas/kit/kafka"
 )
 
@@ -156,14 +156,14 @@ func (h *harness) start() (err error) {
 		return err
 	}
 	// The broker tells its clients the proxy's address, and keeps its own over every restart.
-	if r.Listen, err = freeAddr(); err != nil {
+	if r.Listen, err = freeport.Loopback(); err != nil {
 		return err
 	}
 	if h.toKafka, err = newLink("Kafka", r.Listen); err != nil {
 		return err
 	}
 	r.KafkaJars = h.cfg.Kafka
-	if r.Control, err = freeAddr(); err != nil {
+	if r.Control, err = freeport.Loopback(); err != nil {
 		return err
 	}
 	r.Kafka, r.ClickHouse = h.toKafka.addr(), "http://"+h.toClickHouse.addr()
@@ -174,7 +174,7 @@ func (h *harness) start() (err error) {
 	}{{fleet.Broker, &h.broker}, {fleet.Ingest, &h.ingest}, {fleet.Enrich, &h.enrich}, {fleet.Sink, &h.sink}} {
 		one := r
 		one.Name = p.name
-		if one.Telemetry, err = freeAddr(); err != nil {
+		if one.Telemetry, err = freeport.Loopback(); err != nil {
 			return err
 		}
 		*p.into = fleet.New(one)
@@ -216,14 +216,6 @@ func (h *harness) warmUp() error {
 
 // perTick is how many lines an archive has.
 func (h *harness) perTick() int { return max(1, h.cfg.Rate*int(tick)/int(time.Second)) }
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
 
 // standing is how far the stages are.
 type standing struct{ raw, enriched, waiting int64 }
