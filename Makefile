@@ -42,18 +42,26 @@ engine: ## fetch the embedded ClickHouse engine into the user's cache (about 180
 demo: engine build ## run the whole way on the bundled sample and serve the page (ARGS=--exit ends by itself)
 	@$(BIN)/dwiarah demo --data $(BUILD)/demo $(ARGS)
 
+# Many tests wait longer than they compute: for sessions to end, brokers and engines to start, polls to be due. So two of the tiers run at a time, and of a package more parallel
+# tests than there are processors. The longest tier comes first.
+TIERS   := test-kafka $(MODULES:%=test-module-%)
+GO_TEST := go test -timeout 20m -parallel 8
+
 .PHONY: test
 test: engine kafka-jars playwright ## pass every test of every module, on the embedded and on the real Kafka
-	@for m in $(MODULES); do echo "== testing $$m"; (cd $$m && go vet ./... && \
-		DWIARAH_PLAYWRIGHT=$(BUILD)/playwright go test -timeout 20m ./...); done
-	@$(MAKE) --no-print-directory test-kafka
+	@$(MAKE) --no-print-directory --jobs=2 $(TIERS)
+
+.PHONY: $(MODULES:%=test-module-%)
+$(MODULES:%=test-module-%): test-module-%: engine playwright
+	@echo "== testing $*"
+	@cd $* && go vet ./... && DWIARAH_PLAYWRIGHT=$(BUILD)/playwright $(GO_TEST) ./...
 
 .PHONY: test-kafka
 test-kafka: engine kafka-jars ## run what speaks to Kafka on Apache Kafka (Java 17, KRaft, loopback)
 	@echo "== testing on Apache Kafka"
-	@cd schemas && DWIARAH_KAFKA_JARS=$(BUILD)/kafka go test -count=1 -timeout 20m ./kit/kafka/...
-	@cd sink && DWIARAH_KAFKA_JARS=$(BUILD)/kafka go test -count=1 -timeout 20m -run 'TestDeadLettersAre|TestVerify' ./cmd/sink
-	@cd deploy/standalone && DWIARAH_KAFKA_JARS=$(BUILD)/kafka go test -count=1 -timeout 20m -run TestShortScheduleOnKafka ./internal/chaos
+	@cd schemas && DWIARAH_KAFKA_JARS=$(BUILD)/kafka $(GO_TEST) -count=1 ./kit/kafka/...
+	@cd sink && DWIARAH_KAFKA_JARS=$(BUILD)/kafka $(GO_TEST) -count=1 -run 'TestDeadLettersAre|TestVerify' ./cmd/sink
+	@cd deploy/standalone && DWIARAH_KAFKA_JARS=$(BUILD)/kafka $(GO_TEST) -count=1 -run TestShortScheduleOnKafka ./internal/chaos
 
 .PHONY: kafka-jars
 kafka-jars: $(BUILD)/kafka/.complete
