@@ -49,6 +49,9 @@ func cluster(name, database string, from fs.FS) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if views, err = inlined(views); err != nil {
+		return nil, err
+	}
 	statements := []string{"CREATE DATABASE IF NOT EXISTS " + database + " ON CLUSTER " + name}
 	record := script{name: "schema_migrations", sql: recordTable}
 	for _, m := range append([]script{record}, migrations...) {

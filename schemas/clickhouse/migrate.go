@@ -54,6 +54,9 @@ func migrate(ctx context.Context, conn driver.Conn, from fs.FS) (Result, error) 
 	if err != nil {
 		return result, err
 	}
+	if views, err = inlined(views); err != nil {
+		return result, err
+	}
 	record, err := openRecord(ctx, conn)
 	if err != nil {
 		return result, err

@@ -6,6 +6,7 @@
 -- Of the time before the period a day is read as well, for the folding, and follow_up_s, for the replies that a request may follow; and everything after it, for the replies.
 -- now_obs is the least end of complete reading over the connectors that read in the period: beyond it nothing is known, so nothing is seen.
 -- institution = '' means every institution; it serves the view requests and nothing else.
+-- Working time is left to int_waits: its joins would cost every metric as much as the rest, and three ask for it.
 CREATE OR REPLACE VIEW int_requests AS
 WITH
     (
@@ -104,17 +105,9 @@ WITH
             c.risk_tags AS risk_tags,
             c.sentiment AS sentiment,
             c.tone AS tone,
-            c.follows_reply AS follows_reply,
-            i.calendar AS calendar,
-            i.utc_offset_s AS utc_offset_s
+            c.follows_reply AS follows_reply
         FROM counted AS c
         INNER JOIN known AS o ON o.institution = c.institution
-        LEFT JOIN
-        (
-            SELECT institution, calendar, utc_offset_s
-            FROM institution_settings FINAL
-            WHERE ({institution:String} = '' OR institution = {institution:String})
-        ) AS i ON i.institution = c.institution
         WHERE c.created_at >= {from:DateTime64(3, 'UTC')}
             AND c.created_at < {to:DateTime64(3, 'UTC')}
             AND c.created_at <= o.now_obs
@@ -129,10 +122,8 @@ SELECT
     if(q.outcome = 'replied', q.first_reply_at, NULL) AS answered_at,
     if(q.outcome = 'deleted', q.gone_at, NULL) AS deleted_at,
     q.outcome AS outcome,
+    q.ended_at AS ended_at,
     dateDiff('millisecond', q.asked_at, q.ended_at) / 1000 AS wait_s,
-    if(ifNull(s0.calendar, '') = '' OR ifNull(s1.calendar, '') = '' OR s1.s = s1.e, NULL,
-        (dateDiff('millisecond', s1.s, least(q.ended_at, s1.e)) - dateDiff('millisecond', s0.s, least(q.asked_at, s0.e))) / 1000
-            + (s1.cum - s0.cum)) AS business_wait_s,
     dateDiff('millisecond', q.asked_at, q.now_obs) / 1000 AS observed_s,
     q.follows_reply AS follows_reply,
     q.stands AS stands,
@@ -140,8 +131,4 @@ SELECT
     q.sentiment AS sentiment,
     q.tone AS tone
 FROM asked AS q
-ASOF LEFT JOIN business_spans AS s0
-    ON s0.calendar = q.calendar AND s0.utc_offset_s = q.utc_offset_s AND q.asked_at >= s0.s
-ASOF LEFT JOIN business_spans AS s1
-    ON s1.calendar = q.calendar AND s1.utc_offset_s = q.utc_offset_s AND q.ended_at >= s1.s
-COMMENT 'Internal. The requests of one institution asked in a period, as known at the period''s now_obs: outcome replied, deleted (before a reply) or open. wait_s is the time to that outcome, business_wait_s the part of it in working hours (NULL without a calendar), observed_s the time from asking to now_obs. follows_reply: its message stands, and the author had got a reply in the thread in the time follow_up_s before. stands: the message was not deleted; risk_tags, sentiment and tone (p_positive - p_negative) are its own.'
+COMMENT 'Internal. The requests of one institution asked in a period, as known at the period''s now_obs: outcome replied, deleted (before a reply) or open. ended_at is when that was, or now_obs, and wait_s the time to it; observed_s is the time from asking to now_obs. follows_reply: its message stands, and the author had got a reply in the thread in the time follow_up_s before. stands: the message was not deleted; risk_tags, sentiment and tone (p_positive - p_negative) are its own.'

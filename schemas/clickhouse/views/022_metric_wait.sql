@@ -23,7 +23,7 @@ WITH
                     (if(follows_reply, 'follow_up', ''), wait_s),
                     (multiIf(business_wait_s IS NULL, '', outcome = 'replied' AND business_wait_s = 0, 'out_of_hours', 'business'), ifNull(business_wait_s, 0)),
                     (if(follows_reply AND business_wait_s IS NOT NULL AND NOT (outcome = 'replied' AND business_wait_s = 0), 'business_follow_up', ''), ifNull(business_wait_s, 0))])) AS clocked
-            FROM int_requests(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+            FROM int_waits(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
             WHERE institution = {institution:String}
         )
         GROUP BY clock, t

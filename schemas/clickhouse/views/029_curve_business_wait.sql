@@ -14,7 +14,7 @@ WITH
         FROM
         (
             SELECT arrayJoin([(0., 0, 0, 0), (assumeNotNull(business_wait_s), 1, toUInt8(outcome = 'replied'), toUInt8(outcome = 'deleted'))]) AS point
-            FROM int_requests(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
+            FROM int_waits(institution = {institution:String}, from = {from:DateTime64(3, 'UTC')}, to = {to:DateTime64(3, 'UTC')})
             WHERE institution = {institution:String}
                 AND business_wait_s IS NOT NULL AND NOT (outcome = 'replied' AND business_wait_s = 0)
         )
