@@ -203,6 +203,10 @@ func TestScripts(t *testing.T) {
 			if !strings.Contains(s.sql, "\nCOMMENT '") {
 				t.Errorf("%s has no COMMENT", s.name)
 			}
+			// Who reads it knows SQL, not the numbers of METRICS.md: they stand at its end.
+			if regexp.MustCompile(`\nCOMMENT 'M[0-9]`).MatchString(s.sql) {
+				t.Errorf("the COMMENT of %s begins with a number of METRICS.md", s.name)
+			}
 			if strings.Contains(s.sql, Database+".") {
 				t.Errorf("%s names the database", s.name)
 			}

@@ -9,4 +9,4 @@ SELECT
 FROM int_messages
 WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
     AND deleted_at IS NULL
-COMMENT 'M1. How much of what the institution says is said to someone. reply_share = replies / (broadcasts + replies), from 0 (only announcements) to 1. Automatic replies are counted beside it (auto_share = auto_replies / (replies + auto_replies)) and never as replies. Parameters: institution, from, to. One row; a share of nothing is NULL.'
+COMMENT 'How much of what the institution says is said to someone. reply_share = replies / (broadcasts + replies), from 0 (only announcements) to 1. Automatic replies are counted beside it (auto_share = auto_replies / (replies + auto_replies)) and never as replies. Parameters: institution, from, to. One row; a share of nothing is NULL. In METRICS.md: M1.'

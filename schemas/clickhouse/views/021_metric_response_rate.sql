@@ -31,4 +31,4 @@ FROM
         )
     )
 )
-COMMENT 'M2. Of the requests that are at least window_s seconds old, the share that was answered within window_s seconds of being asked. Requests deleted unanswered before that are left out. lo and hi: Wilson 95 % interval. Parameters: institution, from, to, window_s (86400 is a day; 0 or less is refused). One row; rate, lo and hi are NULL when n is 0. Do not rank on n under 30.'
+COMMENT 'Of the requests that are at least window_s seconds old, the share that was answered within window_s seconds of being asked. Requests deleted unanswered before that are left out. lo and hi: Wilson 95 % interval. Parameters: institution, from, to, window_s (86400 is a day; 0 or less is refused). One row; rate, lo and hi are NULL when n is 0. Do not rank on n under 30. In METRICS.md: M2.'

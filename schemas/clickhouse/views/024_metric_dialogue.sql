@@ -34,4 +34,4 @@ FROM
     GROUP BY platform, thread
     HAVING answered
 )
-COMMENT 'M12. Of the threads in which somebody wrote and got a human reply (threads), those in which that person wrote again after it (looped), and loop_rate = looped / threads. depth_p50, depth_p90: how many turns such threads have; messages in a row from the same side are one turn. Parameters: institution, from, to. One row; NULL without threads.'
+COMMENT 'Of the threads in which somebody wrote and got a human reply (threads), those in which that person wrote again after it (looped), and loop_rate = looped / threads. depth_p50, depth_p90: how many turns such threads have; messages in a row from the same side are one turn. Parameters: institution, from, to. One row; NULL without threads. In METRICS.md: M12.'

@@ -60,4 +60,4 @@ SELECT
     n
 FROM drawn
 ORDER BY t_s
-COMMENT 'M2b, M4 in working hours: curve_wait with working seconds in the place of seconds. Requests that were answered without any working time passing, and those without a calendar, are left out. Columns and parameters as curve_wait.'
+COMMENT 'The wait in working hours: curve_wait with working seconds in the place of seconds. Requests that were answered without any working time passing, and those without a calendar, are left out. Columns and parameters as curve_wait. In METRICS.md: M2b, M4.'

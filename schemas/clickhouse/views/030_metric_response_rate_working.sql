@@ -55,4 +55,4 @@ FROM
         )
     )
 )
-COMMENT 'M2 in working days. Of the requests that were due, the share that was answered in time: by the end of the day that is working_days working days after the day of asking, which is not counted itself. Requests deleted unanswered before that are left out, and so are all where the institution has no calendar. lo and hi: Wilson 95 % interval. Parameters: institution, from, to, working_days (0 is refused). One row; rate, lo and hi are NULL when n is 0. Do not rank on n under 30.'
+COMMENT 'The response rate in working days: of the requests that were due, the share that was answered in time: by the end of the day that is working_days working days after the day of asking, which is not counted itself. Requests deleted unanswered before that are left out, and so are all where the institution has no calendar. lo and hi: Wilson 95 % interval. Parameters: institution, from, to, working_days (0 is refused). One row; rate, lo and hi are NULL when n is 0. Do not rank on n under 30. In METRICS.md: M2.'

@@ -68,4 +68,4 @@ FROM
     ASOF LEFT JOIN business_spans AS s1
         ON s1.calendar = q.calendar AND s1.utc_offset_s = q.utc_offset_s AND q.last_at >= s1.s
 )
-COMMENT 'M8. How long the institution is busy with a thread in public: from its first to its last human reply of the period; a gap of more than 72 hours splits a thread. Over the n stretches of at least two replies; single counts those with one, which have no length. handling_mean_s, _p50_s, _p90_s: seconds; b_*: the same in working hours, NULL without a calendar. What happens in private channels is not seen. Parameters: institution, from, to. One row.'
+COMMENT 'How long the institution is busy with a thread in public: from its first to its last human reply of the period; a gap of more than 72 hours splits a thread. Over the n stretches of at least two replies; single counts those with one, which have no length. handling_mean_s, _p50_s, _p90_s: seconds; b_*: the same in working hours, NULL without a calendar. What happens in private channels is not seen. Parameters: institution, from, to. One row. In METRICS.md: M8.'

@@ -95,4 +95,4 @@ FROM
     )
 )
 ORDER BY clock
-COMMENT 'M24. Is the public answered within the time that the rules allow: a row per service clock (table service_clocks) with its number of days and their unit (days or working_days). Over the n requests that the clock is for and that were due: answered in time, rate, and lo and hi, its Wilson 95 % interval. Which requests a clock is for is read from their risk tags; deleted ones count only where a clock is for all. A public reply is only a proxy: what is settled elsewhere is not seen. Parameters: institution, from, to. NULL where n is 0.'
+COMMENT 'Is the public answered within the time that the rules allow: a row per service clock (table service_clocks) with its number of days and their unit (days or working_days). Over the n requests that the clock is for and that were due: answered in time, rate, and lo and hi, its Wilson 95 % interval. Which requests a clock is for is read from their risk tags; deleted ones count only where a clock is for all. A public reply is only a proxy: what is settled elsewhere is not seen. Parameters: institution, from, to. NULL where n is 0. In METRICS.md: M24.'

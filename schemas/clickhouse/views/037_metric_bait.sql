@@ -49,4 +49,4 @@ WHERE posts > 0
     AND content_function IN ('entertaining', 'other')
     AND ifNull(reply_ratio > setting['bait_reply_ratio'] AND negative_share > setting['bait_negative_share'], false)
 ORDER BY created_at, platform, message_id
-COMMENT 'M23. Posts of the institution that bait: entertaining or other in function, more replies than likes (reply_ratio = replies / (likes + 1) above 1), and more than 60 % of the n labelled messages in their thread negative. A row per post; posts without a known number of likes cannot be judged. replies: as the platform counts them, else those that were seen. Parameters: institution, from, to (of the posts; their threads are read to the end).'
+COMMENT 'Posts of the institution that bait: entertaining or other in function, more replies than likes (reply_ratio = replies / (likes + 1) above 1), and more than 60 % of the n labelled messages in their thread negative. A row per post; posts without a known number of likes cannot be judged. replies: as the platform counts them, else those that were seen. Parameters: institution, from, to (of the posts; their threads are read to the end). In METRICS.md: M23.'

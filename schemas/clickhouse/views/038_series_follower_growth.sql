@@ -97,4 +97,4 @@ FROM
     )
 )
 ORDER BY platform, account, day
-COMMENT 'M21. How the followers of each account grow, a row per local day on which they and those of the day before are known. growth: the difference of their logarithms; z: how far it is from that of the n known days of the 28 before, in robust standard deviations (NULL under 14). posts, mentions and impressions (views) of the day; unexplained: z above 5 though none of the three rose above 1.5 times its usual value. Nothing is said about the reason. Parameters: institution, from, to.'
+COMMENT 'How the followers of each account grow, a row per local day on which they and those of the day before are known. growth: the difference of their logarithms; z: how far it is from that of the n known days of the 28 before, in robust standard deviations (NULL under 14). posts, mentions and impressions (views) of the day; unexplained: z above 5 though none of the three rose above 1.5 times its usual value. Nothing is said about the reason. Parameters: institution, from, to. In METRICS.md: M21.'
