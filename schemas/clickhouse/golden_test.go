@@ -115,12 +115,16 @@ var scenes = []struct {
 			s.post("p", 0)
 			s.ask("a1", "u1", "p", "p", 1, feels(schemas.Negative))
 			s.answer("b1", "a1", "u1", "p", 2)
-			s.ask("a2", "u1", "b1", "p", 4)
+			s.ask("a2", "u1", "b1", "p", 4, func(e *event.Enriched) {
+				e.Enrichment.RiskTags, e.Enrichment.RiskSeverity = []string{"service_failure"}, 3
+				e.Enrichment.RiskP = []*event.TagProbability{{Tag: "service_failure", P: .5}}
+			})
 			s.answer("b2", "a2", "u1", "p", 5)
 			s.covered("c", 0, 720)
 			for _, set := range []reference.Setting{
 				{Name: "follow_up_s", ValidFrom: day0, Value: 3600}, {Name: "follow_up_s", ValidFrom: day0.AddDate(0, 0, 1), Value: 86400},
 				{Name: "handling_gap_s", ValidFrom: day0, Value: 7200}, {Name: "sentiment_least", ValidFrom: day0, Value: 2},
+				{Name: "risk_weight_3", ValidFrom: day0, Value: 7}, {Name: "risk_least", ValidFrom: day0, Value: 2},
 			} {
 				set.Institution = s.institution
 				s.settings = append(s.settings, set)
@@ -130,6 +134,9 @@ var scenes = []struct {
 			{name: "metric_wait", want: []record{{"n": int64(2), "replied": int64(2), "follow_up_n": int64(0)}}},
 			{name: "metric_handling", want: []record{{"n": int64(0), "single": int64(2)}}},
 			{name: "metric_sentiment", want: []record{{"n": int64(2), "net": -.5}}},
+			// 7 x 1/2 x log2 2
+			{name: "metric_risk", want: []record{{"risk_tag": "service_failure", "load": 3.5, "messages": int64(2), "share": .5}}},
+			{name: "series_engagement", extra: []string{"step_s = 2592000"}, want: []record{{"risk_load": 3.5}, {"risk_load": nil}}},
 		},
 	},
 	{

@@ -371,9 +371,6 @@ type Sentiment struct {
 	ModelVersions []string `json:"model_versions"`
 }
 
-// fewestForShare is the least number of messages for which a corrected share of a risk tag is shown.
-const fewestForShare = 50
-
 // Sentiment is M16 over the labelled I_addr of a period.
 func (r *Reading) Sentiment(from, to time.Time) Sentiment {
 	labelled := map[string]int{}
@@ -465,8 +462,8 @@ type RiskRow struct {
 // noRisk is the tag of a message that carries none.
 const noRisk = "none"
 
-// severityWeights are w(severity) for severity 0..5.
-var severityWeights = [...]float64{0, 1, 2, 4, 8, 16}
+// greatestSeverity is the last of the severities, which begin at 0.
+const greatestSeverity = 5
 
 // Risk is M18 over the I_addr of a period: a row for each tag that some message carries, by load and then by tag.
 func (r *Reading) Risk(from, to time.Time) []RiskRow {
@@ -482,7 +479,7 @@ func (r *Reading) Risk(from, to time.Time) []RiskRow {
 			}
 			first[x.labels.GetModelVersion()] = append(first[x.labels.GetModelVersion()], tag)
 		}
-		for tag, load := range x.riskLoads() {
+		for tag, load := range r.riskLoads(x, from) {
 			if byTag[tag] == nil {
 				byTag[tag] = &RiskRow{RiskTag: tag, CrisisFactor: factor}
 				authors[tag] = map[string]bool{}
@@ -497,7 +494,7 @@ func (r *Reading) Risk(from, to time.Time) []RiskRow {
 	}
 	var rows []RiskRow
 	for _, row := range byTag {
-		r.putShare(row, first)
+		r.putShare(row, first, from)
 		rows = append(rows, *row)
 	}
 	slices.SortFunc(rows, func(a, b RiskRow) int { return cmp.Or(cmp.Compare(b.Load, a.Load), cmp.Compare(a.RiskTag, b.RiskTag)) })
@@ -505,7 +502,7 @@ func (r *Reading) Risk(from, to time.Time) []RiskRow {
 }
 
 // putShare puts the share of a tag as the first of a message into its row, corrected if each version's confusion is known.
-func (r *Reading) putShare(row *RiskRow, first map[string][]string) {
+func (r *Reading) putShare(row *RiskRow, first map[string][]string, from time.Time) {
 	var parts []shares.Counted
 	usable := true
 	for _, v := range slices.Sorted(maps.Keys(first)) {
@@ -524,7 +521,7 @@ func (r *Reading) putShare(row *RiskRow, first map[string][]string) {
 		parts = append(parts, shares.Counted{Counts: counts, Matrix: matrix})
 	}
 	row.RawShare = float64(row.Primary) / float64(row.Messages)
-	if row.Messages < fewestForShare {
+	if float64(row.Messages) < r.setting("risk_least", from) {
 		return
 	}
 	if !usable {
@@ -546,18 +543,18 @@ func (r *Reading) crisisFactor(from, to time.Time) float64 {
 	return 1
 }
 
-// riskLoads gives the load of each tag that the message carries; empty unless it is I_addr. A tag without a probability loads 0.
-func (x *row) riskLoads() map[string]float64 {
+// riskLoads gives the load of each tag that the message carries in a period that begins at from; empty unless it is I_addr. A tag without a probability loads 0.
+func (r *Reading) riskLoads(x *row, from time.Time) map[string]float64 {
 	loads := map[string]float64{}
 	if x.side != sideAddressed {
 		return loads
 	}
-	severity := min(int(x.labels.GetRiskSeverity()), len(severityWeights)-1)
+	weight := r.setting(fmt.Sprint("risk_weight_", min(int(x.labels.GetRiskSeverity()), greatestSeverity)), from)
 	for _, tag := range x.tags() {
 		loads[tag] = 0
 		for _, p := range x.labels.GetRiskP() {
 			if p.Tag == tag {
-				loads[tag] = severityWeights[severity] * float64(p.P) * (1 - float64(x.labels.GetBotP())) * math.Log2(2+float64(x.GetAuthorFollowers()))
+				loads[tag] = weight * float64(p.P) * (1 - float64(x.labels.GetBotP())) * math.Log2(2+float64(x.GetAuthorFollowers()))
 			}
 		}
 	}
@@ -635,7 +632,7 @@ func (r *Reading) Series(from, to time.Time, bucketStep time.Duration) ([]Series
 			case schemas.Neutral, schemas.Positive:
 				labelled++
 			}
-			for _, l := range x.riskLoads() {
+			for _, l := range r.riskLoads(x, from) {
 				load += l * factor
 			}
 		}

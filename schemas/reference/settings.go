@@ -81,6 +81,13 @@ var defaultSettings = map[string]float64{
 	"handling_gap_s":                      72 * 3600,
 	"sentiment_least":                     50,
 	"recurrence_s":                        365 * 24 * 3600,
+	"risk_weight_0":                       0,
+	"risk_weight_1":                       1,
+	"risk_weight_2":                       2,
+	"risk_weight_3":                       4,
+	"risk_weight_4":                       8,
+	"risk_weight_5":                       16,
+	"risk_least":                          50,
 }
 
 var defaultClocks = []ServiceClock{

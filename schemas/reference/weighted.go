@@ -31,7 +31,7 @@ func (r *Reading) Weighted(from, to time.Time) []WeightedRow {
 		case sideAddressed:
 			in[x.AuthorKey]++
 			w := human(x.AuthorKey)
-			for _, l := range x.riskLoads() {
+			for _, l := range r.riskLoads(x, from) {
 				load, wLoad = load+l, wLoad+l*w
 			}
 			switch x.labels.GetSentiment() {

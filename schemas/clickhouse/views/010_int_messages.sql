@@ -104,7 +104,7 @@ SELECT
     arrayFilter(tag -> tag != '' AND tag != 'none', arrayDistinct(resolved.risk_tags)) AS risk_tags,
     risk_p,
     risk_severity,
-    if(risk_severity = 0, 0, exp2(risk_severity - 1)) * (1 - ifNull(toFloat64(bot_p), 0)) * log2(2 + ifNull(author_followers, 0)) AS risk_weight,
+    (1 - ifNull(toFloat64(bot_p), 0)) * log2(2 + ifNull(author_followers, 0)) AS risk_reach,
     tone,
     account,
     author_followers,

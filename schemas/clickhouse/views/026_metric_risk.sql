@@ -20,6 +20,7 @@ WITH
             AND happened_on >= toDate32({to:DateTime64(3, 'UTC')}) - 365 AND happened_on <= toDate32({to:DateTime64(3, 'UTC')})
     ) AS has_crisis,
     if(has_crisis, setting['crisis_factor'], 1) AS factor,
+    arrayMap(severity -> setting[concat('risk_weight_', toString(severity))], range(6)) AS severity_weights,
     -- The deviates of the 200 draws, and before them those of the figure itself.
     (
         SELECT arrayMap(draw -> arrayMap(j -> if(draw = 0, 0, (arraySum(i -> bitAnd(bitShiftRight(intHash64(draw * 64 + j * 4 + intDiv(i, 4)), 16 * (i % 4)), 65535), range(12)) + 6) / 65536 - 6), range(6)), range(201))
@@ -36,7 +37,7 @@ WITH
             uniqExactIfState(author_key, tag != '') AS writers
         FROM
         (
-            SELECT model_version, risk_severity, risk_weight, risk_p, author_key, risk_tags[1] AS first_tag, arrayPushFront(risk_tags, '') AS tags
+            SELECT model_version, risk_severity, severity_weights[least(risk_severity, 5) + 1] * risk_reach AS risk_weight, risk_p, author_key, risk_tags[1] AS first_tag, arrayPushFront(risk_tags, '') AS tags
             FROM int_messages
             WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
                 AND deleted_at IS NULL AND role = 'addressed'
@@ -123,10 +124,10 @@ WITH
         SELECT
             tag,
             known,
-            usable AND known.5 >= 50 AS corrected,
+            usable AND known.5 >= setting['risk_least'] AS corrected,
             -- (share, lo, hi): corrected, else raw with Wilson's interval.
             multiIf(
-                known.5 < 50, (NULL, NULL, NULL),
+                known.5 < setting['risk_least'], (NULL, NULL, NULL),
                 usable, arrayMap((s, b) -> (toNullable(s), toNullable(least(s, b[1])), toNullable(greatest(s, b[2]))), [share], [between])[1],
                 arrayMap((p, n) -> (toNullable(p),
                     toNullable(greatest(0, (p + 1.920729440648 / n - 1.959964 * sqrt(p * (1 - p) / n + 0.960364720324 / n / n)) / (1 + 3.841458881296 / n))),
@@ -150,4 +151,4 @@ SELECT
     CAST(corrected, 'Bool') AS calibrated
 FROM shared
 ORDER BY load DESC, risk_tag
-COMMENT 'What the public''s messages put at stake, a row per risk tag: n messages from a number of distinct authors, the greatest severity (0..5) and the load: the sum over messages of a weight of the severity (0, 1, 2, 4, 8, 16) x the probability of the tag x (1 - the probability of a bot) x log2(2 + followers), times crisis_factor, which is above 1 if a crisis is on record for the year before to. Of all messages to the institution, primary have the tag as their first; raw_share is their share. share is the same corrected for the classifier''s known errors on this stream where calibrated is true, that is where enough labels by people (200, 5 of the tag) measure every model version in the period; else it is the raw one. share_lo..share_hi is its 95 % interval; all three NULL under 50 messages. A tag belongs to a message, never to a person. Parameters: institution, from, to. In METRICS.md: M18.'
+COMMENT 'What the public''s messages put at stake, a row per risk tag: n messages from a number of distinct authors, the greatest severity (0..5) and the load: the sum over messages of a weight of the severity (0, 1, 2, 4, 8, 16 unless set otherwise) x the probability of the tag x (1 - the probability of a bot) x log2(2 + followers), times crisis_factor, which is above 1 if a crisis is on record for the year before to. Of all messages to the institution, primary have the tag as their first; raw_share is their share. share is the same corrected for the classifier''s known errors on this stream where calibrated is true, that is where enough labels by people (200, 5 of the tag) measure every model version in the period; else it is the raw one. share_lo..share_hi is its 95 % interval; all three NULL under 50 messages. A tag belongs to a message, never to a person. Parameters: institution, from, to. In METRICS.md: M18.'

@@ -13,6 +13,7 @@ WITH
             GROUP BY name
         )
     ) AS setting,
+    arrayMap(severity -> setting[concat('risk_weight_', toString(severity))], range(6)) AS severity_weights,
     (
         SELECT count() > 0
         FROM institution_events
@@ -71,7 +72,7 @@ FROM
             0 AS matured, 0 AS answered,
             countIf(role = 'addressed' AND sentiment IN ('negative', 'neutral', 'positive')) AS labelled,
             countIf(role = 'addressed' AND sentiment = 'negative') AS negative,
-            sumIf(toDecimal128(risk_weight * arraySum(tag -> toFloat64(risk_p[tag]), risk_tags), 12), role = 'addressed') AS load
+            sumIf(toDecimal128(severity_weights[least(risk_severity, 5) + 1] * risk_reach * arraySum(tag -> toFloat64(risk_p[tag]), risk_tags), 12), role = 'addressed') AS load
         FROM int_messages
         WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} AND created_at < {to:DateTime64(3, 'UTC')}
             AND deleted_at IS NULL

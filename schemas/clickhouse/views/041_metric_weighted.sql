@@ -4,10 +4,16 @@
 CREATE OR REPLACE VIEW metric_weighted AS
 WITH
     (
-        SELECT argMax(metric_settings.value, (metric_settings.institution != '', metric_settings.valid_from, metric_settings.set_at))
-        FROM metric_settings
-        WHERE name = 'crisis_factor' AND institution IN ('', {institution:String}) AND valid_from <= toDate32({from:DateTime64(3, 'UTC')})
-    ) AS crisis_factor,
+        SELECT CAST((groupArray(name), groupArray(value)), 'Map(String, Float64)')
+        FROM
+        (
+            SELECT name, argMax(metric_settings.value, (metric_settings.institution != '', metric_settings.valid_from, metric_settings.set_at)) AS value
+            FROM metric_settings
+            WHERE institution IN ('', {institution:String}) AND valid_from <= toDate32({from:DateTime64(3, 'UTC')})
+            GROUP BY name
+        )
+    ) AS setting,
+    arrayMap(severity -> setting[concat('risk_weight_', toString(severity))], range(6)) AS severity_weights,
     (
         SELECT count() > 0
         FROM institution_events
@@ -25,7 +31,7 @@ WITH
             countIf(NOT part.1 AND role = 'addressed' AND sentiment IN ('negative', 'neutral', 'positive')) AS labelled,
             countIf(NOT part.1 AND role = 'addressed' AND sentiment = 'negative') AS negative,
             countIf(NOT part.1 AND role = 'addressed' AND sentiment = 'positive') AS positive,
-            toFloat64(sumIf(toDecimal128(risk_weight * arraySum(tag -> toFloat64(risk_p[tag]), risk_tags), 12), NOT part.1 AND role = 'addressed')) AS load,
+            toFloat64(sumIf(toDecimal128(severity_weights[least(risk_severity, 5) + 1] * risk_reach * arraySum(tag -> toFloat64(risk_p[tag]), risk_tags), 12), NOT part.1 AND role = 'addressed')) AS load,
             0 AS asked,
             0 AS answered,
             0 AS matured,
@@ -105,7 +111,7 @@ ARRAY JOIN [
     ('net_sentiment', (toInt64(positives) - toInt64(negatives)) / nullIf(labels, 0), (w_positives - w_negatives) / nullIf(w_labels, 0), labels),
     ('reciprocity', 2 * matched / nullIf(inbound + replies, 0), 2 * w_matched / nullIf(w_inbound + replies, 0), inbound + replies),
     ('response_rate_24h', kept / nullIf(due, 0), w_kept / nullIf(w_due, 0), due),
-    ('risk_load', if(inbound = 0, NULL, loads * if(has_crisis, crisis_factor, 1)), if(inbound = 0, NULL, w_loads * if(has_crisis, crisis_factor, 1)), inbound),
+    ('risk_load', if(inbound = 0, NULL, loads * if(has_crisis, setting['crisis_factor'], 1)), if(inbound = 0, NULL, w_loads * if(has_crisis, setting['crisis_factor'], 1)), inbound),
     ('rmst_7d_s', means[1], means[2], requests),
     ('targeting', matched / nullIf(least(inbound, replies), 0), w_matched / nullIf(least(w_inbound, toFloat64(replies)), 0), inbound + replies)
 ] AS figure
