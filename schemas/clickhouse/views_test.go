@@ -415,3 +415,31 @@ func TestViewsReadOneInstitution(t *testing.T) {
 		check(v.name, v.name+"(institution='b', from='2026-01-01', to='2026-02-01'"+v.extra+")")
 	}
 }
+
+// However much others have: of their messages requests reads what lies in the same granules of the key, for the messages, for their parents and for who asks for these.
+func TestRequestsReadLittleOfOthers(t *testing.T) {
+	conn := migrated(t)
+	s := &scene{world{institution: "b"}}
+	s.ask("q", "u", "", "q", 1, unknown)
+	s.covered("c", 0, 24)
+	s.put(t, conn)
+	const granule, readings, crowd = 8192, 3, 200_000
+	for _, institution := range []string{"a", "c"} {
+		if err := conn.Exec(t.Context(), "INSERT INTO message_facts (institution, created_at, platform, message_id, author_key, kind, direction, parent_id, root_id, mentions_account, needs_reply, version, expires_at) "+
+			"SELECT {i:String}, toDateTime64('2026-01-05 00:00:00', 3, 'UTC') + number, 'x', toString(number), 'u', 'reply', 'inbound', 'p', 'p', true, true, 1, '2100-01-01' FROM numbers({n:UInt32})",
+			clickhouse.Named("i", institution), clickhouse.Named("n", fmt.Sprint(crowd))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(t, conn, "OPTIMIZE TABLE message_facts FINAL")
+	rows, _ := query(t, conn, "EXPLAIN ESTIMATE SELECT * FROM requests WHERE institution = 'b'", nil)
+	read := int64(0)
+	for _, r := range rows {
+		if r["table"] == "message_facts" {
+			read += r["rows"].(int64)
+		}
+	}
+	if read == 0 || read > readings*2*granule {
+		t.Errorf("of %d messages of others, requests of one reads %d, want at most %d: %v", 2*crowd, read, readings*2*granule, rows)
+	}
+}
