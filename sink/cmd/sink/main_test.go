@@ -357,7 +357,7 @@ func TestDeadLettersArePurged(t *testing.T) {
 }
 
 // What is on the dead-letter topic and is no letter keeps nobody from working with the letters around it.
-func TestWhatIsNoLetterIsListedShownAndPurged(t *testing.T) {
+func TestDeadLettersAreListedBesideWhatIsNone(t *testing.T) {
 	conn := withTopics(t, kafka.TopicSpec{Name: schemas.TopicEnriched, Partitions: 1}, kafka.TopicSpec{Name: schemas.TopicDead, Partitions: 1})
 	c, db := configured(t, conn.Brokers...)
 	producer := newProducer(t, conn)
