@@ -481,7 +481,8 @@ func TestImportRefuses(t *testing.T) {
 	f("keys", "keys", func(c *ingest.ImportConfig) { c.Keys = nil })
 	f("mapping", "allowed: a file, or one of 4cat-x, mentions, twcs, tweet-harvest", func(c *ingest.ImportConfig) { c.Mapping = "tidak-ada" }, write(t, "a.csv", "date,text\n"))
 	f("columns", "lacks the columns tweet_id (for message_id)", func(c *ingest.ImportConfig) { c.Mapping = "twcs" }, write(t, "a.csv", "author_id,created_at,text,in_reply_to_tweet_id\n"))
-	f("no mapping fits", "no shipped mapping (4cat-x, mentions, twcs, tweet-harvest) fits its columns a, b", none, write(t, "a.csv", "a,b\n1,2\n"))
+	f("no mapping fits", "no shipped mapping (4cat-x, mentions, twcs, tweet-harvest) fits: it has the columns a, b;", none, write(t, "a.csv", "a,b\n1,2\n"))
+	f("no header", "it has a first line of 3 fields that are not all names of columns (a header is missing?)", none, write(t, "b.csv", "Budi,2026-03-01,min kapan buka\n"))
 	f("until", "allowed: a time after the first message", func(c *ingest.ImportConfig) { c.Until = schemas.EarliestCreated }, write(t, "a.jsonl", line(map[string]any{"message_id": "1", "author_id": "kota_a"})))
 	f("not gzip", "as gzip", none, write(t, "a.jsonl.gz", "bukan gzip"))
 }

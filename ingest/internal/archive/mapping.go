@@ -178,9 +178,25 @@ func DetectMapping(path string, shipped fs.FS) (*Mapping, error) {
 		for _, m := range all {
 			known = append(known, m.Name)
 		}
-		return nil, fmt.Errorf("%s: no shipped mapping (%s) fits its columns %s; give a mapping file", path, strings.Join(known, ", "), strings.Join(p.fields, ", "))
+		return nil, fmt.Errorf("%s: no shipped mapping (%s) fits: it has %s; give a mapping file", path, strings.Join(known, ", "), named(p.fields))
 	}
 	return best, nil
+}
+
+// A column is called by something short that begins with a letter, or by nothing; what has an address or a number of many digits in it is no name.
+var (
+	columnName = regexp.MustCompile(`^([\pL_][\pL\pN_ .:/()#-]{0,39})?$`)
+	digits     = regexp.MustCompile(`\d{5}`)
+)
+
+// named lists the columns of a header. A file without one begins with what somebody wrote, which no error repeats: where one field cannot be a column's name, none is shown.
+func named(header []string) string {
+	for _, name := range header {
+		if name = strings.TrimSpace(name); !columnName.MatchString(name) || digits.MatchString(name) {
+			return fmt.Sprintf("a first line of %d fields that are not all names of columns (a header is missing?)", len(header))
+		}
+	}
+	return "the columns " + strings.Join(header, ", ")
 }
 
 // ParseMapping reads a mapping; name stands for the file in errors. The error joins everything that is wrong.
@@ -317,7 +333,7 @@ func (m *Mapping) bind(header []string, defaults Defaults) (*columns, error) {
 	for n, name := range header {
 		name = strings.TrimSpace(name)
 		if _, twice := index[name]; twice {
-			return nil, fmt.Errorf("mapping %s: the file has the column %q twice; allowed: once", m.Name, name)
+			return nil, fmt.Errorf("mapping %s: the file has a column twice: it has %s; allowed: each once", m.Name, named(header))
 		}
 		index[name] = n
 	}
@@ -354,7 +370,7 @@ func (m *Mapping) bind(header []string, defaults Defaults) (*columns, error) {
 		*extra.at = n
 	}
 	if len(absent) > 0 {
-		return nil, fmt.Errorf("mapping %s: the file lacks the columns %s; it has %s", m.Name, strings.Join(absent, ", "), strings.Join(header, ", "))
+		return nil, fmt.Errorf("mapping %s: the file lacks the columns %s; it has %s", m.Name, strings.Join(absent, ", "), named(header))
 	}
 	if _, column := c.at["platform"]; !column && m.Constants["platform"] == "" && defaults.Platform == "" {
 		return nil, fmt.Errorf("mapping %s: nothing names the platform; give one of %s", m.Name, strings.Join(schemas.Platforms(), ", "))
