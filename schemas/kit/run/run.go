@@ -174,11 +174,12 @@ func death(r *running) error {
 // stop ends the part's ctx and waits for it. Of a part that has died already it tells, unless that has been told.
 func (g *Group) stop(r *running) error {
 	defer r.cancel()
+	if r.told { // its done may not be closed yet
+		<-r.done
+		return nil
+	}
 	select {
 	case <-r.done:
-		if r.told {
-			return nil
-		}
 		return death(r)
 	default:
 	}

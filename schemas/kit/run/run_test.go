@@ -152,6 +152,16 @@ func TestDeathEndsTheGroup(t *testing.T) {
 	}
 }
 
+// A death that is seen before its part counts as done is told once all the same.
+func TestDeathIsToldOnce(t *testing.T) {
+	for range 20_000 {
+		err := run.New(slog.New(slog.DiscardHandler), run.Part{Name: "b", Run: func(context.Context) error { return errDead }}).Run(t.Context())
+		if err == nil || err.Error() != "b: the disk is full" {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
+
 func TestDeathWhileStarting(t *testing.T) {
 	var d diary
 	b := d.part("b")
