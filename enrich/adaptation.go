@@ -10,6 +10,7 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/internal/adapt"
 	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
 	"github.com/dwiarah/dwiarah/enrich/internal/label"
+	"github.com/dwiarah/dwiarah/enrich/internal/model"
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
 	"github.com/dwiarah/dwiarah/enrich/internal/template"
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
@@ -35,7 +36,7 @@ func (c *Classifier) signals(into []float64, r *Result, d *text.Doc) []float64 {
 	}
 	for _, x := range r.RiskP {
 		if i := c.table.Index(x.Tag); i >= 0 {
-			into[first+i] = scale * (logit(x.P) - logit(reportedP))
+			into[first+i] = scale * (logit(x.P) - logit(model.LeastReported))
 		}
 	}
 	for _, mark := range []bool{d.Shape.Questions > 0, d.Shape.Exclamations > 0, d.Shape.URLs > 0, d.Shape.Hashtags > 0, d.Shape.Mentions > 1} {
@@ -95,7 +96,7 @@ func tagHead(tag string) adaptableHead {
 	return adaptableHead{
 		labels: yesNo,
 		base: func(into []float64, r *Result) []float64 {
-			p := float32(reportedP / 2)
+			p := float32(model.LeastReported / 2)
 			for _, x := range r.RiskP {
 				if x.Tag == tag {
 					p = x.P
@@ -238,7 +239,7 @@ func (c *Classifier) renameRisk(w *scratch, r *Result) {
 	clear(p)
 	for _, x := range r.RiskP {
 		if i := c.table.Index(x.Tag); i >= 0 {
-			p[i] = float64(x.P)
+			p[i] = c.risk.Unreport(float64(x.P))
 		}
 	}
 	for i, tag := range c.risk.Labels {
@@ -249,6 +250,7 @@ func (c *Classifier) renameRisk(w *scratch, r *Result) {
 	}
 	r.RiskTag, r.RiskTags, r.RiskP, r.RiskSeverity, r.Evidence, r.Target = risk.None, r.RiskTags[:0], r.RiskP[:0], 0, "", ""
 	c.nameRisk(w, r, p, named, modifiers)
+	c.reportRisk(r, func(tag int) bool { return w.corrected[tag].corrected })
 }
 
 // Adapted returns the classifier with an institution's corrections. Its version and number tell them: an adaptation wins over the model that it corrects, and a later

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -253,6 +252,7 @@ func (c *Classifier) classify(w *scratch, r *Result, s, lang string, outbound bo
 	c.setRisk(w, r)
 	c.setNeedsReply(w, r)
 	c.setSarcasm(w, r)
+	c.reportRisk(r, func(int) bool { return false })
 	if c.adapted != nil {
 		c.adapted.correct(c, w, r, nil)
 	}
@@ -333,8 +333,6 @@ func (c *Classifier) functionOf(w *scratch) string {
 }
 
 const (
-	// reportedP is the least probability of a tag that is worth a place in the row.
-	reportedP = 0.01
 	// namedP is the least probability at which a tag is named. Its own threshold, chosen for precision, is what it needs to alarm.
 	namedP = 0.25
 	// everydayP is that of the tags of base severity everydaySeverity and less: their words are the ones that questions have, too, and nearly all false
@@ -355,11 +353,10 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 	}
 	p := w.p[:len(c.risk.Labels)]
 	w.scorer.Probabilities(c.risk, p)
-	// Questions and praise share their words with complaints (the officer, the counter, the wait): as far as a text is not negative, it raises no risk.
-	// Rules stand above that, because what they ask for is a risk whatever its tone.
-	negative := math.Sqrt(float64(r.PNegative))
+	// Rules stand above the tone, because what they ask for is a risk whatever it is.
+	tone := risk.Tone(float64(r.PNegative))
 	for i := range p {
-		p[i] *= negative
+		p[i] *= tone
 	}
 	modifiers := c.table.Apply(&w.doc, p)
 	r.Escalation = modifiers.Escalation()
@@ -378,7 +375,7 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 // nameRisk writes the tags with their probabilities p, those that are named, and the severity, into r, which has none.
 func (c *Classifier) nameRisk(w *scratch, r *Result, p []float64, named []bool, modifiers risk.Modifiers) {
 	for i, tag := range c.risk.Labels {
-		if p[i] >= reportedP {
+		if p[i] >= model.LeastReported {
 			r.RiskP = append(r.RiskP, TagProbability{tag, float32(p[i])})
 		}
 		if !named[i] {
@@ -397,6 +394,19 @@ func (c *Classifier) nameRisk(w *scratch, r *Result, p []float64, named []bool, 
 	}
 	if len(r.RiskTags) > 0 {
 		r.Evidence, r.Target = modifiers.Evidence(), c.table.Target(&w.doc, r.RiskTag)
+	}
+}
+
+// reportRisk writes the tags' probabilities as they are reported, those of tags that skip holds excepted. What is decided by them is decided before.
+func (c *Classifier) reportRisk(r *Result, skip func(tag int) bool) {
+	if c.risk.Reported == nil {
+		return
+	}
+	for i := range r.RiskP {
+		x := &r.RiskP[i]
+		if at := c.table.Index(x.Tag); at >= 0 && !skip(at) {
+			x.P = float32(c.risk.Report(float64(x.P)))
+		}
 	}
 }
 

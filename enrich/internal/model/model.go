@@ -60,6 +60,8 @@ type Head struct {
 	Offset   []float64 `json:"offset"`
 	// Threshold is the probability from which a label is reported; for a softmax head the probability under which it abstains.
 	Threshold []float64 `json:"threshold"`
+	// Reported, if there, is the slope and the offset of a second calibration, of log-odds: of what has happened to a probability since the first one. See Report.
+	Reported []float64 `json:"reported,omitempty"`
 }
 
 // Model is a loaded artefact. It is read-only and safe for concurrent use.
@@ -173,7 +175,8 @@ func Decode(b []byte) (*Model, error) {
 	for _, h := range m.Heads {
 		n := len(h.Labels)
 		if h.Space < 0 || h.Space >= len(m.Spaces) || h.First < 0 || n == 0 || h.First+n > m.Spaces[h.Space].Columns ||
-			len(h.Slope) != n || len(h.Offset) != n || len(h.Threshold) != n || (h.Kind != Softmax && h.Kind != Sigmoid) {
+			len(h.Slope) != n || len(h.Offset) != n || len(h.Threshold) != n || (h.Kind != Softmax && h.Kind != Sigmoid) ||
+			h.Reported != nil && (len(h.Reported) != 2 || !(h.Reported[0] > 0)) {
 			return nil, fmt.Errorf("decoding a model: head %q does not fit its space: %w", h.Name, ErrDamaged)
 		}
 		if h.Networks != 0 && (len(m.Nets) == 0 || slices.ContainsFunc(m.Nets, func(net *Network) bool { return net.Labels != n })) {
@@ -415,6 +418,35 @@ func (s *Scorer) addNetworks(share float64, p []float64) {
 		}
 	}
 	s.read = true
+}
+
+const (
+	// LeastReported is the least probability that is worth reporting, and that a second calibration is fitted for.
+	LeastReported = 0.01
+	// leastOdds bounds probabilities before their log-odds are taken.
+	leastOdds = 1e-4
+)
+
+// LogOdds are those of p, which is kept from 0 and 1.
+func LogOdds(p float64) float64 {
+	p = min(max(p, leastOdds), 1-leastOdds)
+	return math.Log(p / (1 - p))
+}
+
+// Report returns what a probability is reported as: itself, unless the head has a second calibration. It grows with p.
+func (h *Head) Report(p float64) float64 {
+	if h.Reported == nil {
+		return p
+	}
+	return 1 / (1 + math.Exp(-(h.Reported[0]*LogOdds(p) + h.Reported[1])))
+}
+
+// Unreport returns the probability that is reported as p.
+func (h *Head) Unreport(p float64) float64 {
+	if h.Reported == nil {
+		return p
+	}
+	return 1 / (1 + math.Exp(-(LogOdds(p)-h.Reported[1])/h.Reported[0]))
 }
 
 // Calibrate turns scores into probabilities; p and scores may be the same slice.

@@ -89,6 +89,11 @@ func TestBadArtefactsAreRefused(t *testing.T) {
 	crooked := tiny()
 	crooked.Heads[0].First = 2
 	f("head beyond its space", encode(t, crooked), ErrDamaged)
+	for _, second := range [][]float64{{1}, {0, 1}, {-1, 0}} {
+		falling := tiny()
+		falling.Heads[0].Reported = second
+		f("second calibration that does not grow", encode(t, falling), ErrDamaged)
+	}
 	shapeless := tiny()
 	shapeless.Networks[0].Filters = 13
 	f("network of another shape", encode(t, shapeless), ErrDamaged)
@@ -101,6 +106,22 @@ func TestBadArtefactsAreRefused(t *testing.T) {
 	short := tiny()
 	short.Tables = short.Tables[:1]
 	f("missing space", encode(t, short), ErrDamaged)
+}
+
+// What is reported grows with the probability, and leads back to it.
+func TestReport(t *testing.T) {
+	plain, second := &Head{}, &Head{Reported: []float64{1.3, 0.4}}
+	last := 0.0
+	for p := 0.001; p < 0.999; p += 0.01 {
+		if plain.Report(p) != p || plain.Unreport(p) != p {
+			t.Errorf("without a second calibration %v is reported as %v", p, plain.Report(p))
+		}
+		r := second.Report(p)
+		if r <= last || r >= 1 || math.Abs(second.Unreport(r)-p) > 1e-9 {
+			t.Errorf("%v is reported as %v, after %v; back %v", p, r, last, second.Unreport(r))
+		}
+		last = r
+	}
 }
 
 // TestScoresAreTheirDefinition compares the packed sums with a plain reading of the definition, weight by weight.

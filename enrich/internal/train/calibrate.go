@@ -151,30 +151,46 @@ func weightedMacroF1(head *model.Head, data []scored) float64 {
 	return total / float64(n)
 }
 
-// calibrateSigmoid is Platt's scaling with his smoothed targets, by Newton's method, then the choice of the threshold.
+// calibrateSigmoid is Platt's scaling of one label, then the choice of its threshold.
 func calibrateSigmoid(head *model.Head, c int, spec headSpec, examples []*corpus.Example, rows []int, scores []float64) {
-	type point struct {
-		score, target, weight float64
-		yes                   bool
-	}
 	var points []point
-	positive, negative := 0.0, 0.0
 	for _, i := range rows {
 		y := spec.columns[c].y(examples[i])
 		if y == 0 {
 			continue
 		}
-		w := examples[i].Weight
-		points = append(points, point{score: scores[i], weight: w, yes: y > 0})
-		if y > 0 {
-			positive += w
+		points = append(points, point{score: scores[i], weight: examples[i].Weight, yes: y > 0})
+	}
+	a, b, ok := platt(points)
+	if !ok {
+		head.Offset[c] = -4
+		return
+	}
+	head.Slope[c], head.Offset[c] = a, b
+	if spec.precision == nil {
+		return
+	}
+	head.Threshold[c] = thresholdFor(points, a, b, spec.precision(spec.labels[c]))
+}
+
+// point is the score of one text that a label is right of, or not.
+type point struct {
+	score, target, weight float64
+	yes                   bool
+}
+
+// platt fits slope and offset of a sigmoid to points: Platt's scaling with his smoothed targets, by Newton's method; ok is false where all of them are alike.
+func platt(points []point) (a, b float64, ok bool) {
+	positive, negative := 0.0, 0.0
+	for _, x := range points {
+		if x.yes {
+			positive += x.weight
 		} else {
-			negative += w
+			negative += x.weight
 		}
 	}
 	if positive == 0 || negative == 0 {
-		head.Offset[c] = -4
-		return
+		return 1, 0, false
 	}
 	for i := range points {
 		points[i].target = 1 / (negative + 2)
@@ -182,7 +198,7 @@ func calibrateSigmoid(head *model.Head, c int, spec headSpec, examples []*corpus
 			points[i].target = (positive + 1) / (positive + 2)
 		}
 	}
-	a, b := 1.0, 0.0
+	a, b = 1.0, 0.0
 	for range 50 {
 		var ga, gb, haa, hab, hbb float64
 		for _, x := range points {
@@ -206,11 +222,11 @@ func calibrateSigmoid(head *model.Head, c int, spec headSpec, examples []*corpus
 			break
 		}
 	}
-	head.Slope[c], head.Offset[c] = a, b
-	if spec.precision == nil {
-		return
-	}
-	// The threshold is the lowest probability from which on the wanted precision holds on unseen families.
+	return a, b, true
+}
+
+// thresholdFor is the lowest probability from which on the wanted precision holds on unseen families.
+func thresholdFor(points []point, a, b, precision float64) float64 {
 	sort.SliceStable(points, func(i, j int) bool { return points[i].score > points[j].score })
 	const lowest, highest = 0.3, 0.9
 	threshold, hit, all := highest, 0.0, 0.0
@@ -223,9 +239,9 @@ func calibrateSigmoid(head *model.Head, c int, spec headSpec, examples []*corpus
 		if p < lowest {
 			break
 		}
-		if hit/all >= spec.precision(spec.labels[c]) {
+		if hit/all >= precision {
 			threshold = min(p, highest)
 		}
 	}
-	head.Threshold[c] = threshold
+	return threshold
 }

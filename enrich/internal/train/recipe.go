@@ -302,7 +302,7 @@ func Train(examples []corpus.Example, table *risk.Table, o Options) (*model.Mode
 	}
 	m := &model.Model{Header: model.Header{Seq: o.Seq, Features: text.Version, Seed: o.Seed}}
 	var sentiment headSpec
-	var unseen *unseenScores
+	var unseen, message *unseenScores
 	nets := make(chan *trainedNetworks, 1)
 	go func() { nets <- trainNetworks(analyzer, examples, o) }()
 	for at, spec := range spaces(table) {
@@ -317,7 +317,13 @@ func Train(examples []corpus.Example, table *risk.Table, o Options) (*model.Mode
 			if h.name == HeadSentiment {
 				sentiment, unseen = h, scores
 			}
+			if h.name == HeadRisk {
+				message = scores
+			}
 		}
+	}
+	if err := calibrateReported(m, unseen, message); err != nil {
+		return nil, err
 	}
 	if err := addNetworks(m, sentiment, unseen, <-nets, o); err != nil {
 		return nil, err
