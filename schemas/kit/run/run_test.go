@@ -154,7 +154,7 @@ func TestDeathEndsTheGroup(t *testing.T) {
 
 // A death that is seen before its part counts as done is told once all the same.
 func TestDeathIsToldOnce(t *testing.T) {
-	for range 20_000 {
+	for range 300_000 { // the race is rare
 		err := run.New(slog.New(slog.DiscardHandler), run.Part{Name: "b", Run: func(context.Context) error { return errDead }}).Run(t.Context())
 		if err == nil || err.Error() != "b: the disk is full" {
 			t.Fatalf("got %v", err)

@@ -284,6 +284,25 @@ func compressed(to, plain *chproto.Buffer) error {
 	return nil
 }
 
+// config is that of a store behind the gateway.
+func (g *gateway) config(database string) store.Config {
+	cfg := storetest.Config("", database)
+	cfg.Addresses = []string{"clickhouse://" + g.Addr().String()}
+	return cfg
+}
+
+// anew empties the tables, writes over HTTP what was in them, once, and returns what the views say.
+func anew(t *testing.T, engine *store.Store) string {
+	t.Helper()
+	for _, table := range []string{"message_facts", "message_bodies"} {
+		if err := engine.Conn().Exec(t.Context(), "TRUNCATE TABLE "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, writer(t, engine), entries(0, 300))
+	return views(t, engine)
+}
+
 func TestTheNativeProtocolWritesTheSame(t *testing.T) {
 	addr := storetest.Shared(t)
 	database := storetest.Database(t, addr)
@@ -297,8 +316,7 @@ func TestTheNativeProtocolWritesTheSame(t *testing.T) {
 	} {
 		g := openGateway(t, engine, c.version)
 		g.faults = []fault{{afterAll, 252}, {afterAll, 241}}
-		cfg := storetest.Config("", database)
-		cfg.Addresses = []string{"clickhouse://" + g.Addr().String()}
+		cfg := g.config(database)
 		s, err := store.Open(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -327,13 +345,7 @@ func TestTheNativeProtocolWritesTheSame(t *testing.T) {
 		}
 	}
 	native := views(t, engine)
-	for _, table := range []string{"message_facts", "message_bodies"} {
-		if err := engine.Conn().Exec(t.Context(), "TRUNCATE TABLE "+table); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(t, writer(t, engine), entries(0, 300))
-	if http := views(t, engine); http != native || !strings.HasPrefix(http, "300 messages") {
+	if http := anew(t, engine); http != native || !strings.HasPrefix(http, "300 messages") {
 		t.Errorf("over HTTP %s, over the native protocol %s", http, native)
 	}
 }
@@ -351,8 +363,7 @@ func TestInsertsOverTheNativeProtocolAreRepeatedUntilTheyAreIn(t *testing.T) {
 	}
 	g.faults = append(g.faults, fault{atQuery, silent}, fault{afterIn, silent})
 	failing := len(g.faults)
-	cfg := storetest.Config("", database)
-	cfg.Addresses = []string{"clickhouse://" + g.Addr().String()}
+	cfg := g.config(database)
 	cfg.AttemptTimeout = config.Duration(2 * time.Second)
 	s, err := store.Open(cfg)
 	if err != nil {
@@ -366,13 +377,7 @@ func TestInsertsOverTheNativeProtocolAreRepeatedUntilTheyAreIn(t *testing.T) {
 		t.Errorf("%d inserts, %d faults are left", len(g.inserts), len(g.faults))
 	}
 	repeated := views(t, engine)
-	for _, table := range []string{"message_facts", "message_bodies"} {
-		if err := engine.Conn().Exec(t.Context(), "TRUNCATE TABLE "+table); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(t, writer(t, engine), entries(0, 300))
-	if once := views(t, engine); once != repeated || !strings.HasPrefix(once, "300 messages") {
+	if once := anew(t, engine); once != repeated || !strings.HasPrefix(once, "300 messages") {
 		t.Errorf("once %s, repeated %s", once, repeated)
 	}
 }
@@ -386,8 +391,7 @@ func TestTheGuiltyAreRefusedOverTheNativeProtocol(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := openGateway(t, engine, [2]int{26, 2})
-	cfg := storetest.Config("", database)
-	cfg.Addresses = []string{"clickhouse://" + g.Addr().String()}
+	cfg := g.config(database)
 	s, err := store.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
