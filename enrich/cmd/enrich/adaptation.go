@@ -127,9 +127,10 @@ func drawLabels(texts []label.Text, own []measure.Prediction, pool []int, n int,
 			break
 		}
 		t := texts[places[d.Place]]
-		t.Weight = d.Weight
+		t.Stratum, t.Weight = candidates[d.Place].Stratum(), d.Weight
 		out = append(out, t)
 	}
+	label.Weigh(out)
 	return out
 }
 

@@ -20,6 +20,7 @@ type Item struct {
 
 	modelVersion, predicted string
 	p                       float32
+	labelled                bool
 	stratum                 string
 	weight                  float64
 }
@@ -45,13 +46,12 @@ var answers = map[string]string{
 const mostCandidates = "20000"
 
 const candidates = `
-SELECT f.platform AS platform, f.message_id AS message_id, f.model_version AS model_version, %s
+WITH labelled AS (SELECT platform, message_id FROM message_labels WHERE institution = {institution:String} AND head = {head:String} AND annotator = {annotator:String})
+SELECT f.platform AS platform, f.message_id AS message_id, f.model_version AS model_version, %s, (f.platform, f.message_id) IN labelled AS labelled
 FROM (SELECT * FROM message_facts FINAL WHERE institution = {institution:String} AND direction = 'inbound' AND sentiment != 'unknown') AS f
 LEFT SEMI JOIN (SELECT platform, message_id FROM int_messages WHERE institution = {institution:String} AND role = 'addressed' AND deleted_at IS NULL) AS a
     ON a.platform = f.platform AND a.message_id = f.message_id
 LEFT SEMI JOIN (SELECT platform, message_id FROM message_texts WHERE institution = {institution:String}) AS t ON t.platform = f.platform AND t.message_id = f.message_id
-LEFT ANTI JOIN (SELECT platform, message_id FROM message_labels WHERE institution = {institution:String} AND head = {head:String} AND annotator = {annotator:String}) AS l
-    ON l.platform = f.platform AND l.message_id = f.message_id
 ORDER BY cityHash64(f.platform, f.message_id, {seed:UInt64})
 LIMIT ` + mostCandidates
 
@@ -95,7 +95,7 @@ func (s *Store) Draw(ctx context.Context, institution, head, annotator string, n
 	}
 	choices := make([]Candidate, len(fresh))
 	for i := range fresh {
-		choices[i] = Candidate{fresh[i].predicted, fresh[i].p}
+		choices[i] = Candidate{fresh[i].predicted, fresh[i].p, fresh[i].labelled}
 	}
 	seen := map[[2]string]bool{}
 	for i := range items {
@@ -131,6 +131,8 @@ func (s *Store) items(ctx context.Context, query string, args []any, drawn bool)
 		into := []any{&i.Platform, &i.MessageID, &i.modelVersion, &i.predicted, &i.p}
 		if drawn {
 			into = append(into, &i.stratum, &i.weight)
+		} else {
+			into = append(into, &i.labelled)
 		}
 		if err := rows.Scan(into...); err != nil {
 			return nil, fmt.Errorf("drawing messages: %w", err)

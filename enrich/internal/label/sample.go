@@ -1,14 +1,18 @@
 package label
 
 import (
+	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 )
 
-// Candidate is a message that could be labelled, with the classifier's answer: the label and its probability.
+// Candidate is a message of the stream, with the classifier's answer: the label and its probability.
 type Candidate struct {
 	Predicted string
 	P         float32
+	// Labelled ones are not drawn; they are part of what their stratum is.
+	Labelled bool
 }
 
 const (
@@ -56,8 +60,10 @@ func NewSampler(candidates []Candidate, seed uint64) *Sampler {
 			s.names = append(s.names, name)
 		}
 		s.size[name]++
-		s.left[name] = append(s.left[name], i)
-		s.all = append(s.all, i)
+		if !c.Labelled {
+			s.left[name] = append(s.left[name], i)
+			s.all = append(s.all, i)
+		}
 	}
 	slices.Sort(s.names)
 	shuffle := func(places []int) {
@@ -90,12 +96,57 @@ func (s *Sampler) Next() (d Drawn, ok bool) {
 	place := from[0]
 	s.taken[place] = true
 	name := s.candidates[place].Stratum()
-	n := float64(len(s.candidates))
-	d = Drawn{Place: place, Stratum: name, Weight: 1 / (AuditShare + (1-AuditShare)*n/(float64(len(s.names))*float64(s.size[name])))}
+	d = Drawn{Place: place, Stratum: name, Weight: weightOf(float64(s.size[name]) / float64(len(s.candidates)) * float64(len(s.names)))}
 	if audit {
 		d.Stratum = Random
 	}
 	return d, true
+}
+
+// weightOf returns what a draw counts beside a random one, relative being how large its stratum is beside the mean one.
+func weightOf(relative float64) float64 { return 1 / (AuditShare + (1-AuditShare)/relative) }
+
+// relativeOf undoes weightOf; ok is false for what is no weight of a draw.
+func relativeOf(weight float64) (relative float64, ok bool) {
+	relative = (1 - AuditShare) / (1/weight - AuditShare)
+	return relative, relative > 0 && !math.IsInf(relative, 0)
+}
+
+// Weigh sets what each text counts, such that the strata have the shares among them that they have in the stream. The weights of the draws alone do not lead there: a rare
+// stratum is soon labelled to its end, and what is drawn after that goes to the others. Texts of one model version count as many as they are; ones from elsewhere keep their weight.
+func Weigh(texts []Text) {
+	type strata struct {
+		labels, relative map[string]float64
+		drawn            float64
+	}
+	versions := map[string]*strata{}
+	stratified := func(do func(t *Text, relative float64)) {
+		for i := range texts {
+			if relative, ok := relativeOf(texts[i].Weight); ok && texts[i].Stratum != "" {
+				do(&texts[i], relative)
+			}
+		}
+	}
+	stratified(func(t *Text, relative float64) {
+		v := versions[t.ModelVersion]
+		if v == nil {
+			v = &strata{labels: map[string]float64{}, relative: map[string]float64{}}
+			versions[t.ModelVersion] = v
+		}
+		v.drawn++
+		v.labels[t.Stratum]++
+		v.relative[t.Stratum] += (relative - v.relative[t.Stratum]) / v.labels[t.Stratum] // the mean: a stream changes between draws
+	})
+	totals := map[string]float64{}
+	for version, v := range versions {
+		for _, name := range slices.Sorted(maps.Keys(v.relative)) {
+			totals[version] += v.relative[name]
+		}
+	}
+	stratified(func(t *Text, _ float64) {
+		v := versions[t.ModelVersion]
+		t.Weight = v.drawn * v.relative[t.Stratum] / totals[t.ModelVersion] / v.labels[t.Stratum]
+	})
 }
 
 // trim drops what was taken from the head of a list, and tells whether anything is left of it.

@@ -132,12 +132,15 @@ func (s *Store) All(ctx context.Context, sel Selection) ([]Label, error) {
 type Text struct {
 	Platform, MessageID string
 	Label               string
-	Weight              float64
-	Text                string
+	// ModelVersion and Stratum are whose answer it was chosen by and what that was; Stratum is empty where it came from elsewhere.
+	ModelVersion, Stratum string
+	// Weight is what it counts among all of them, beside a message drawn at random.
+	Weight float64
+	Text   string
 }
 
 const withTexts = `
-SELECT platform, message_id, label, weight, t.text AS text
+SELECT platform, message_id, label, model_version, if(stratum = '', NULL, p) AS drawn_p, predicted, weight, t.text AS text
 FROM (SELECT * FROM message_labels FINAL WHERE institution = {institution:String} AND head = {head:String}) AS l
 INNER JOIN (SELECT platform, message_id, text FROM message_texts WHERE institution = {institution:String}) AS t ON t.platform = l.platform AND t.message_id = l.message_id
 ORDER BY platform, message_id, annotator`
@@ -153,15 +156,22 @@ func (s *Store) Texts(ctx context.Context, institution, head string) ([]Text, er
 	var all []Text
 	for rows.Next() {
 		var t Text
-		if err := rows.Scan(&t.Platform, &t.MessageID, &t.Label, &t.Weight, &t.Text); err != nil {
+		var p *float32
+		var predicted string
+		if err := rows.Scan(&t.Platform, &t.MessageID, &t.Label, &t.ModelVersion, &p, &predicted, &t.Weight, &t.Text); err != nil {
 			return nil, fmt.Errorf("reading labelled texts: %w", err)
+		}
+		if p != nil {
+			t.Stratum = Candidate{Predicted: predicted, P: *p}.Stratum()
 		}
 		all = append(all, t)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading labelled texts: %w", err)
 	}
-	return decided(all), nil
+	out := decided(all)
+	Weigh(out)
+	return out, nil
 }
 
 // decided folds the labels of each message, which stand together, into one.
