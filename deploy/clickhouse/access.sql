@@ -1,5 +1,6 @@
 -- Roles, quotas and row policies of database dwiarah. Run it as an administrator after sink migrate, with clickhouse-client --queries-file; it may be repeated.
--- On a cluster put ON CLUSTER behind each name, or keep access entities in Keeper (user_directories: replicated).
+-- On a cluster put ON CLUSTER behind each name, or keep access entities in Keeper (user_directories: replicated). What ends in _local is there on a cluster only; a grant or a
+-- policy may name what does not exist.
 -- Views run with the rights of whoever asks, so a role needs the tables below a view as well; that is also what keeps message_texts from whoever may not read message_bodies.
 
 CREATE ROLE IF NOT EXISTS analyst;
@@ -10,23 +11,24 @@ CREATE ROLE IF NOT EXISTS migrator;
 
 -- An analyst reads everything but texts.
 GRANT SELECT ON dwiarah.* TO analyst;
-REVOKE SELECT ON dwiarah.message_bodies FROM analyst;
-REVOKE SELECT ON dwiarah.message_texts FROM analyst;
+REVOKE SELECT ON dwiarah.message_bodies, SELECT ON dwiarah.message_bodies_local, SELECT ON dwiarah.message_texts, SELECT ON dwiarah.message_texts_local FROM analyst;
 
 -- A reviewer reads texts too.
 GRANT SELECT ON dwiarah.* TO reviewer;
 
 -- Reports and panels: figures, and the log of the reports.
 GRANT SELECT ON dwiarah.* TO reporter;
-REVOKE SELECT ON dwiarah.message_bodies FROM reporter;
-REVOKE SELECT ON dwiarah.message_texts FROM reporter;
+REVOKE SELECT ON dwiarah.message_bodies, SELECT ON dwiarah.message_bodies_local, SELECT ON dwiarah.message_texts, SELECT ON dwiarah.message_texts_local FROM reporter;
 GRANT INSERT ON dwiarah.report_runs TO reporter;
 
--- The sink: rows in, erasure by mutations. It makes and drops no table.
+-- The sink, and enrich where it reads labels and texts: rows in, erasure by mutations, which waits until replaced parts have left the disk. It makes and drops no table.
 GRANT SELECT, INSERT, ALTER DELETE, ALTER UPDATE ON dwiarah.* TO writer;
+GRANT SELECT ON system.parts TO writer;
 
--- sink migrate.
+-- sink migrate. It drops no data: a view is replaced by exchanging it with one of a passing name, and a calendar by way of a passing table.
 GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER TABLE, ALTER VIEW, SELECT, INSERT ON dwiarah.* TO migrator;
+GRANT DROP TABLE ON dwiarah._tmp_replace_* TO migrator;
+GRANT DROP TABLE ON dwiarah.business_spans_* TO migrator;
 
 -- People read and change nothing: 2 lets them set limits for a query of their own, within these bounds.
 CREATE SETTINGS PROFILE IF NOT EXISTS dwiarah_people SETTINGS
@@ -43,22 +45,27 @@ CREATE QUOTA IF NOT EXISTS dwiarah_people KEYED BY user_name
     TO analyst, reviewer;
 
 -- Whose data a person may read stands in the table reader_institutions: (user, institution), '*' for all of them. Without a row there: none.
-CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.message_facts USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.message_bodies USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.settled_requests USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.kept_months USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.coverage_ledger USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.account_counts USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.message_labels USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.tombstones USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON dwiarah.visibility_changes USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) TO analyst, reviewer;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON
+    dwiarah.message_facts, dwiarah.message_facts_local,
+    dwiarah.message_bodies, dwiarah.message_bodies_local,
+    dwiarah.settled_requests, dwiarah.settled_requests_local,
+    dwiarah.kept_months, dwiarah.kept_months_local,
+    dwiarah.coverage_ledger, dwiarah.coverage_ledger_local,
+    dwiarah.account_counts, dwiarah.account_counts_local,
+    dwiarah.message_labels, dwiarah.message_labels_local,
+    dwiarah.tombstones, dwiarah.tombstones_local,
+    dwiarah.visibility_changes, dwiarah.visibility_changes_local
+    USING institution IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser()) OR '*' IN (SELECT institution FROM dwiarah.reader_institutions WHERE reader = currentUser())
+    TO analyst, reviewer;
 -- Where a table has policies, roles without one would see nothing.
-CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.message_facts USING 1 TO reporter, writer, migrator;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.message_bodies USING 1 TO writer, migrator;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.settled_requests USING 1 TO reporter, writer, migrator;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.kept_months USING 1 TO reporter, writer, migrator;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.coverage_ledger USING 1 TO reporter, writer, migrator;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.account_counts USING 1 TO reporter, writer, migrator;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.message_labels USING 1 TO reporter, writer, migrator;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.tombstones USING 1 TO reporter, writer, migrator;
-CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON dwiarah.visibility_changes USING 1 TO reporter, writer, migrator;
+CREATE ROW POLICY IF NOT EXISTS dwiarah_services ON
+    dwiarah.message_facts, dwiarah.message_facts_local,
+    dwiarah.message_bodies, dwiarah.message_bodies_local,
+    dwiarah.settled_requests, dwiarah.settled_requests_local,
+    dwiarah.kept_months, dwiarah.kept_months_local,
+    dwiarah.coverage_ledger, dwiarah.coverage_ledger_local,
+    dwiarah.account_counts, dwiarah.account_counts_local,
+    dwiarah.message_labels, dwiarah.message_labels_local,
+    dwiarah.tombstones, dwiarah.tombstones_local,
+    dwiarah.visibility_changes, dwiarah.visibility_changes_local
+    USING 1 TO writer, migrator, reporter;

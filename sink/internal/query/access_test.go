@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/dwiarah/dwiarah/schemas/clickhouse"
+	"github.com/dwiarah/dwiarah/schemas/clickhouse/calendar"
 	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 	"github.com/dwiarah/dwiarah/sink/internal/query"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
@@ -43,7 +45,7 @@ func TestAccessFileIsUnderstood(t *testing.T) {
 	addr := storetest.Shared(t)
 	s := storetest.Open(t, storetest.Config(addr, storetest.Database(t, addr)))
 	statements := access(t)
-	if len(statements) < 25 {
+	if len(statements) < 15 {
 		t.Fatalf("%d statements are read from %s", len(statements), accessFile)
 	}
 	for _, statement := range statements {
@@ -51,22 +53,47 @@ func TestAccessFileIsUnderstood(t *testing.T) {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
-	for _, table := range tablesWith(t, s, "text", "url") {
-		for _, role := range []string{"analyst", "reporter"} {
-			if !slices.Contains(statements, fmt.Sprintf("REVOKE SELECT ON dwiarah.%s FROM %s", table, role)) {
-				t.Errorf("%s may read %s", role, table)
-			}
+	// On a cluster the rows lie in a table of another name.
+	var withTexts []string
+	for _, table := range append(tablesWith(t, s, "text", "url"), "message_texts") {
+		withTexts = append(withTexts, "SELECT ON dwiarah."+table, "SELECT ON dwiarah."+table+"_local")
+	}
+	for _, role := range []string{"analyst", "reporter"} {
+		if want := "REVOKE " + strings.Join(withTexts, ", ") + " FROM " + role; !slices.Contains(statements, want) {
+			t.Errorf("%s has no %s", accessFile, want)
 		}
 	}
+	policies := rowPolicies(t)
 	for _, table := range tablesWith(t, s, "author_key", "author_mark", "message_id", "message_key", "subject_key") {
-		for _, policy := range []string{"readers", "services"} {
-			if !slices.ContainsFunc(statements, func(s string) bool {
-				return strings.HasPrefix(s, fmt.Sprintf("CREATE ROW POLICY IF NOT EXISTS dwiarah_%s ON dwiarah.%s USING ", policy, table))
-			}) {
-				t.Errorf("table %s tells of single messages, and there is no row policy dwiarah_%s on it", table, policy)
+		for _, policy := range []string{"dwiarah_readers", "dwiarah_services"} {
+			for _, name := range []string{table, table + "_local"} {
+				if !slices.ContainsFunc(policies, func(p rowPolicy) bool { return p.name == policy && slices.Contains(p.tables, name) }) {
+					t.Errorf("table %s tells of single messages, and there is no row policy %s on it", name, policy)
+				}
 			}
 		}
 	}
+}
+
+// rowPolicy is one of the file.
+type rowPolicy struct {
+	name, filter  string
+	tables, roles []string
+}
+
+func rowPolicies(t *testing.T) (list []rowPolicy) {
+	t.Helper()
+	form := regexp.MustCompile(`(?s)^CREATE ROW POLICY IF NOT EXISTS (\w+) ON\s+(.*?)\s+USING (.*?)\s+TO (.*)$`)
+	for _, statement := range access(t) {
+		if m := form.FindStringSubmatch(statement); m != nil {
+			p := rowPolicy{name: m[1], filter: m[3], roles: strings.Split(m[4], ", ")}
+			for _, table := range regexp.MustCompile(`,\s*`).Split(m[2], -1) {
+				p.tables = append(p.tables, strings.TrimPrefix(table, clickhouse.Database+"."))
+			}
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // tablesWith are the tables that have one of the columns.
@@ -83,12 +110,11 @@ func tablesWith(t *testing.T, s *store.Store, columns ...string) (tables []strin
 	return tables
 }
 
-// users is a ClickHouse users file whose one user has what the access file gives to a role: the engine takes no CREATE ROLE, but grants and row policies from there.
+// users is a ClickHouse users file whose one user has what the access file gives to a role: the engine takes no CREATE ROLE, but grants, row policies and profiles from there.
 func users(t *testing.T, role string) string {
 	t.Helper()
 	grant := regexp.MustCompile(`^(GRANT|REVOKE) (.*) (TO|FROM) ` + role + `$`)
-	policy := regexp.MustCompile(`^CREATE ROW POLICY IF NOT EXISTS \w+ ON dwiarah\.(\w+) USING (.*) TO (.*)$`)
-	var grants, filters strings.Builder
+	var grants, filters, settings, constraints strings.Builder
 	escape := func(s string) string {
 		var b strings.Builder
 		if err := xml.EscapeText(&b, []byte(s)); err != nil {
@@ -100,14 +126,27 @@ func users(t *testing.T, role string) string {
 		if m := grant.FindStringSubmatch(statement); m != nil {
 			fmt.Fprintf(&grants, "<query>%s %s</query>", m[1], escape(m[2]))
 		}
-		if m := policy.FindStringSubmatch(statement); m != nil && slices.Contains(strings.Split(m[3], ", "), role) {
-			fmt.Fprintf(&filters, "<%s><filter>%s</filter></%[1]s>", m[1], escape(m[2]))
+		if m := regexp.MustCompile(`(?s)^CREATE SETTINGS PROFILE IF NOT EXISTS \w+ SETTINGS\s+(.*?)\s+TO (.*)$`).FindStringSubmatch(statement); m != nil && slices.Contains(strings.Split(m[2], ", "), role) {
+			for _, s := range regexp.MustCompile(`(\w+) = (\d+)(?: MAX (\d+))?`).FindAllStringSubmatch(m[1], -1) {
+				fmt.Fprintf(&settings, "<%s>%s</%[1]s>", s[1], s[2])
+				if s[3] != "" {
+					fmt.Fprintf(&constraints, "<%s><max>%s</max></%[1]s>", s[1], s[3])
+				}
+			}
+		}
+	}
+	for _, p := range rowPolicies(t) {
+		if slices.Contains(p.roles, role) {
+			for _, table := range p.tables {
+				fmt.Fprintf(&filters, "<%s><filter>%s</filter></%[1]s>", table, escape(p.filter))
+			}
 		}
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "users.xml")
 	for name, text := range map[string]string{
-		path: "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default><password/><networks><ip>::/0</ip></networks><profile>default</profile>" +
+		path: "<clickhouse><profiles><default>" + settings.String() + "<constraints>" + constraints.String() + "</constraints></default></profiles><quotas><default/></quotas>" +
+			"<users><default><password/><networks><ip>::/0</ip></networks><profile>default</profile>" +
 			"<quota>default</quota><grants>" + grants.String() + "</grants><databases><dwiarah>" + filters.String() + "</dwiarah></databases></default></users></clickhouse>",
 		filepath.Join(dir, "config.xml"): "<clickhouse><users_config>" + path + "</users_config></clickhouse>",
 	} {
@@ -118,45 +157,83 @@ func users(t *testing.T, role string) string {
 	return filepath.Join(dir, "config.xml")
 }
 
-// With the grants and row policies of the shipped file, on the real engine: an analyst reads no text and nobody else's institution.
-func TestRolesReadWhatTheyMay(t *testing.T) {
+// everybody stands for the engine's own user, who may do everything.
+const everybody = ""
+
+// as runs an engine on a folder, where what comes is done by a user of one role.
+func as(t *testing.T, dir, role string, do func(*store.Store)) {
+	t.Helper()
+	config := ""
+	if role != everybody {
+		config = users(t, role)
+	}
+	e, err := engine.Start(t.Context(), engine.Config{DataDir: dir, LibraryConfig: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(storetest.Config(e.Addr(), clickhouse.Database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(s)
+	if err := errors.Join(s.Close(), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// emptyDatabase is a folder with the database and nothing in it.
+func emptyDatabase(t *testing.T) (dir string) {
+	t.Helper()
 	storetest.Shared(t) // skips where there is no engine
-	dir := t.TempDir()
-	start := func(config string) (*store.Store, func()) {
-		t.Helper()
-		e, err := engine.Start(t.Context(), engine.Config{DataDir: dir, LibraryConfig: config})
-		if err != nil {
+	dir = t.TempDir()
+	as(t, dir, everybody, func(s *store.Store) {
+		admin := storetest.Open(t, storetest.Config(strings.TrimPrefix(s.Addresses(), "http://"), "default"))
+		if err := clickhouse.EnsureDatabase(t.Context(), admin.Conn(), clickhouse.Database); err != nil {
 			t.Fatal(err)
 		}
-		s, err := store.Open(storetest.Config(e.Addr(), clickhouse.Database))
-		if err != nil {
+	})
+	return dir
+}
+
+// twoInstitutions is a folder with a message and its text of each of institutions a and b, of which a is the user's.
+func twoInstitutions(t *testing.T) (dir string) {
+	t.Helper()
+	dir = emptyDatabase(t)
+	as(t, dir, everybody, func(s *store.Store) {
+		if _, err := clickhouse.Migrate(t.Context(), s.Conn()); err != nil {
 			t.Fatal(err)
 		}
-		return s, func() {
-			if err := errors.Join(s.Close(), e.Close()); err != nil {
+		for _, statement := range []string{
+			"INSERT INTO message_facts (institution, created_at, platform, message_id, author_key, kind, direction, expires_at) SELECT i, '2026-01-05 00:00:00', 'x', concat('m', i), 'u', 'mention', 'inbound', '2100-01-01' FROM (SELECT arrayJoin(['a', 'b']) AS i)",
+			"INSERT INTO message_bodies (institution, created_at, platform, message_id, text, expires_at) SELECT i, '2026-01-05 00:00:00', 'x', concat('m', i), concat('text of ', i), '2100-01-01' FROM (SELECT arrayJoin(['a', 'b']) AS i)",
+			"INSERT INTO reader_institutions VALUES ('default', 'a')",
+		} {
+			if err := s.Conn().Exec(t.Context(), statement); err != nil {
 				t.Fatal(err)
 			}
 		}
+	})
+	return dir
+}
+
+// ask runs a statement, which may read or change, and returns what it prints.
+func ask(t *testing.T, s *store.Store, statement string) (string, error) {
+	t.Helper()
+	if !strings.HasPrefix(statement, "SELECT") && !strings.HasPrefix(statement, "EXPLAIN") {
+		return "", s.Conn().Exec(t.Context(), statement)
 	}
-	s, end := start("")
-	admin := storetest.Open(t, storetest.Config(strings.TrimPrefix(s.Addresses(), "http://"), "default"))
-	if err := clickhouse.EnsureDatabase(t.Context(), admin.Conn(), clickhouse.Database); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := clickhouse.Migrate(t.Context(), s.Conn()); err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range []string{
-		"INSERT INTO message_facts (institution, created_at, platform, message_id, author_key, kind, direction, expires_at) SELECT i, '2026-01-05 00:00:00', 'x', concat('m', i), 'u', 'mention', 'inbound', '2100-01-01' FROM (SELECT arrayJoin(['a', 'b']) AS i)",
-		"INSERT INTO message_bodies (institution, created_at, platform, message_id, text, expires_at) SELECT i, '2026-01-05 00:00:00', 'x', concat('m', i), concat('text of ', i), '2100-01-01' FROM (SELECT arrayJoin(['a', 'b']) AS i)",
-		"INSERT INTO reader_institutions VALUES ('default', 'a')",
-	} {
-		if err := s.Conn().Exec(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	end()
-	const denied = "ACCESS_DENIED"
+	var out strings.Builder
+	err := query.Print(t.Context(), s.Conn(), statement, nil, &out)
+	return out.String(), err
+}
+
+// With the grants, row policies and profiles of the shipped file, on the real engine: an analyst reads no text and nobody else's institution.
+func TestRolesReadWhatTheyMay(t *testing.T) {
+	dir := twoInstitutions(t)
+	const (
+		denied  = "ACCESS_DENIED"
+		limited = "SETTING_CONSTRAINT_VIOLATION"
+	)
 	for role, questions := range map[string]map[string]string{
 		"analyst": {
 			"SELECT text FROM message_texts":                                                 denied,
@@ -167,43 +244,127 @@ func TestRolesReadWhatTheyMay(t *testing.T) {
 			"SELECT n FROM metric_wait(institution='a', from='2026-01-01', to='2026-02-01')": "0\n1 rows",
 			"INSERT INTO reader_institutions VALUES ('default', '*')":                        denied,
 			"ALTER TABLE message_facts DELETE WHERE 1":                                       denied,
+			"SELECT 1 SETTINGS max_memory_usage = 5000000000":                                "1\n1 rows",
+			"SELECT 1 SETTINGS max_memory_usage = 9000000000":                                limited,
+			"SELECT 1 SETTINGS max_execution_time = 301":                                     limited,
+			"SELECT number FROM numbers(1000001)":                                            "TOO_MANY_ROWS_OR_BYTES",
 		},
 		"reviewer": {
 			"SELECT text FROM message_texts": "text of a\n1 rows",
 			"INSERT INTO tombstones (institution, platform, message_key, deleted_at) VALUES ('a', 'x', unhex('00'), now())": denied,
+			"SELECT 1 SETTINGS max_threads = 9": limited,
 		},
 		"reporter": {
 			"SELECT text FROM message_texts":                denied,
+			"SELECT text FROM message_bodies":               denied,
 			"SELECT message_id FROM messages ORDER BY 1":    "ma\nmb\n2 rows",
 			"INSERT INTO report_runs (report) VALUES ('r')": "",
 		},
 		"writer": {
 			"ALTER TABLE message_facts DELETE WHERE institution = 'c'":                                                      "",
 			"INSERT INTO tombstones (institution, platform, message_key, deleted_at) VALUES ('c', 'x', unhex('00'), now())": "",
+			"SELECT sum(rows) > 0 FROM system.parts WHERE database = 'dwiarah'":                                             "1\n1 rows",
 			"DROP TABLE tombstones":                       denied,
 			"CREATE TABLE mine (a UInt8) ENGINE = Memory": denied,
 		},
+		"migrator": {
+			"DROP TABLE message_facts":               denied,
+			"DROP TABLE business_spans":              denied,
+			"TRUNCATE TABLE message_facts":           denied,
+			"DROP DATABASE dwiarah":                  denied,
+			"CREATE TABLE elsewhere.t AS tombstones": denied,
+		},
 	} {
-		s, end := start(users(t, role))
-		for question, want := range questions {
-			var out strings.Builder
-			var err error
-			if strings.HasPrefix(question, "SELECT") {
-				err = query.Print(t.Context(), s.Conn(), question, nil, &out)
-			} else {
-				err = s.Conn().Exec(t.Context(), question)
-			}
-			switch {
-			case want == denied:
-				if err == nil || !strings.Contains(err.Error(), denied) {
-					t.Errorf("%s: %s gave %s %v", role, question, out.String(), err)
+		as(t, dir, role, func(s *store.Store) {
+			for question, want := range questions {
+				out, err := ask(t, s, question)
+				switch {
+				case want == strings.ToUpper(want) && want != "":
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("%s: %s gave %s %v, want %s", role, question, out, err, want)
+					}
+				case err != nil:
+					t.Errorf("%s: %s: %v", role, question, err)
+				case want != "" && !strings.HasSuffix(strings.TrimSpace(out), want):
+					t.Errorf("%s: %s gave %q, want %q", role, question, out, want)
 				}
-			case err != nil:
-				t.Errorf("%s: %s: %v", role, question, err)
-			case want != "" && !strings.HasSuffix(strings.TrimSpace(out.String()), want):
-				t.Errorf("%s: %s gave %q, want %q", role, question, out.String(), want)
+			}
+		})
+	}
+}
+
+// What the migrator may do is enough for a new database, for one that has to change, and for a calendar that takes the place of another.
+func TestMigratorMigrates(t *testing.T) {
+	dir := emptyDatabase(t)
+	other, err := calendar.Load("id-government")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Checksum = "another file"
+	as(t, dir, "migrator", func(s *store.Store) {
+		for _, others := range [][]*calendar.Calendar{nil, {other}} {
+			made, err := clickhouse.Migrate(t.Context(), s.Conn())
+			if err != nil || (made.Steps() > 0) != (others == nil) {
+				t.Errorf("%d steps, %v", made.Steps(), err)
+			}
+			if loaded, err := clickhouse.LoadCalendars(t.Context(), s.Conn(), others...); err != nil || len(loaded) != 1 {
+				t.Errorf("the calendars %q were loaded: %v", loaded, err)
+			}
+			// A view whose file has changed is replaced.
+			if err := s.Conn().Exec(t.Context(), "CREATE OR REPLACE VIEW messages AS SELECT 1"); err != nil {
+				t.Error(err)
 			}
 		}
-		end()
+	})
+}
+
+// There are more ways to a text than its table and its view. Each shows it to somebody who may do everything, and none to an analyst.
+func TestAnalystsFindNoOtherWayToATexts(t *testing.T) {
+	dir := twoInstitutions(t)
+	ways := []string{
+		"SELECT * FROM merge('dwiarah', '^message_')",
+		"SELECT text FROM merge('dwiarah', '^message_bodies$')",
+		"SELECT text FROM remote('127.0.0.1', 'dwiarah', 'message_bodies')",
+		"SELECT text FROM remote('127.0.0.1', 'dwiarah', 'message_texts')",
+		"SELECT text FROM loop('dwiarah', 'message_bodies') LIMIT 1",
+		"SELECT text FROM view(SELECT text FROM dwiarah.message_bodies)",
+		"SELECT groupArray(concat(token, ' of')) FROM mergeTreeTextIndex('dwiarah', 'message_bodies', 'words')",
+		"SELECT b.text FROM messages AS m INNER JOIN message_texts AS b ON b.message_id = m.message_id",
+		"SELECT (SELECT any(text) FROM message_bodies)",
+		"SELECT if(count() > 0, 'text of', '') FROM messages WHERE message_id IN (SELECT message_id FROM message_bodies WHERE text LIKE 'text of %')",
+		"SELECT * FROM (SELECT * FROM message_facts) AS f LEFT JOIN message_bodies AS b USING (institution, platform, message_id)",
+		"SELECT if(explain LIKE '%message_bodies%', 'text of', '') FROM viewExplain('EXPLAIN', '', (SELECT text FROM dwiarah.message_bodies))",
 	}
+	shows := func(role string, want bool) {
+		as(t, dir, role, func(s *store.Store) {
+			for _, way := range ways {
+				if out, err := ask(t, s, way); strings.Contains(out, "text of") != want {
+					t.Errorf("as %q: %s gave %q %v", role, way, out, err)
+				}
+			}
+		})
+	}
+	shows(everybody, true)
+	shows("analyst", false)
+	shows("reporter", false)
+}
+
+// An analyst's rights reach the cookbook's queries, which read the views that reports and panels read.
+func TestAnalystsReachTheViews(t *testing.T) {
+	names, err := filepath.Glob("../../../schemas/clickhouse/cookbook/*.sql")
+	if err != nil || len(names) < 30 {
+		t.Fatalf("%d files of the cookbook, %v", len(names), err)
+	}
+	as(t, twoInstitutions(t), "analyst", func(s *store.Store) {
+		for _, name := range names {
+			sql, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parameters := map[string]string{"institution": "a", "from": "2026-01-01 00:00:00", "to": "2026-02-01 00:00:00"}
+			if err := query.Print(t.Context(), s.Conn(), string(sql), parameters, io.Discard); err != nil {
+				t.Errorf("%s: %v", filepath.Base(name), err)
+			}
+		}
+	})
 }
