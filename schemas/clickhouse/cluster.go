@@ -61,9 +61,13 @@ func cluster(name, database string, from fs.FS) ([]string, error) {
 		}
 		statements = append(statements, made...)
 	}
+	var objects []string
+	for _, s := range slices.Concat(migrations, views) {
+		objects = append(objects, s.object())
+	}
 	local := slices.Clone(sharded)
 	for _, v := range views {
-		made, err := v.viewOnCluster(name, database, local)
+		made, err := v.viewOnCluster(name, database, objects, local)
 		if err != nil {
 			return nil, err
 		}
@@ -79,29 +83,32 @@ func cluster(name, database string, from fs.FS) ([]string, error) {
 	return append(statements, "INSERT INTO "+database+".schema_migrations VALUES\n"+strings.Join(noted, ",\n")), nil
 }
 
-// viewOnCluster returns a view's statements on a cluster. One without parameters is made on each shard as NAME_local, over what lies there under the names of local, with a
-// Distributed table before it: its joins never leave the shard, and the condition on the institution, which stands beside its name wherever it is read, finds the shard.
-func (s script) viewOnCluster(name, database string, local []string) ([]string, error) {
+// viewOnCluster returns a view's statements on a cluster, with the database before the names of objects, all tables and views: the statements are run from any database. A view without
+// parameters is made on each shard as NAME_local, over what lies there under the names of local, with a Distributed table before it: its joins never leave the shard, and the
+// condition on the institution, which stands beside its name wherever it is read, finds the shard.
+func (s script) viewOnCluster(name, database string, objects, local []string) ([]string, error) {
 	body, said, commented := strings.Cut(s.sql, "\nCOMMENT '")
 	if !viewForm.MatchString(body) || !commented {
 		return nil, fmt.Errorf("%s: no CREATE OR REPLACE VIEW NAME AS on a line of its own, or no COMMENT at its end", s.name)
 	}
-	on := " ON CLUSTER " + name
+	on, whole := " ON CLUSTER "+name, database+"."+s.object()
 	said = "\nCOMMENT '" + said
 	if strings.Contains(body, "{") || internalView.MatchString(body) {
-		body = viewForm.ReplaceAllString(body, "CREATE OR REPLACE VIEW "+database+".$1"+on+" AS")
-		return []string{internalView.ReplaceAllString(body, "FROM "+database+".$1") + said}, nil
+		body = viewForm.ReplaceAllString(body, "CREATE OR REPLACE VIEW "+whole+on+" AS")
+		return []string{readFrom(body, objects, database+".$2") + said}, nil
 	}
-	names := strings.Join(local, "|")
-	body = regexp.MustCompile(`\b(?:FROM |JOIN )(?:`+names+`)\b|\b(?:`+names+`)\.`).ReplaceAllStringFunc(body, func(found string) string {
-		table := strings.TrimSuffix(found, ".")
-		return table + "_local" + strings.TrimPrefix(found, table)
-	})
-	whole := database + "." + s.object()
+	body = readFrom(body, local, database+".${2}_local")
+	body = readFrom(body, objects, database+".$2")
+	body = regexp.MustCompile(`([^.\w])(`+strings.Join(local, "|")+`)\.`).ReplaceAllString(body, "${1}${2}_local.")
 	return []string{
 		viewForm.ReplaceAllString(body, "CREATE OR REPLACE VIEW "+whole+"_local"+on+" AS") + said,
 		"CREATE OR REPLACE TABLE " + whole + on + " AS " + whole + "_local\nENGINE = Distributed(" + name + ", " + database + ", " + s.object() + "_local, " + shardingKey + ")" + said,
 	}, nil
+}
+
+// readFrom gives tables and views other names where a query reads them; in the new one, ${2} is the old.
+func readFrom(query string, names []string, to string) string {
+	return regexp.MustCompile(`\b(FROM |JOIN )(`+strings.Join(names, "|")+`)\b`).ReplaceAllString(query, "${1}"+to)
 }
 
 // onCluster returns a table's statements on a cluster.
