@@ -17,6 +17,8 @@ type Item struct {
 	CreatedAt           time.Time
 	// Text is redacted; Parent is the text that it answers, if that is stored.
 	Text, Parent string
+	// Second tells that another person has labelled it: with one more label, agreement can be measured on it.
+	Second bool
 
 	modelVersion, predicted string
 	p                       float32
@@ -130,6 +132,7 @@ func (s *Store) items(ctx context.Context, query string, args []any, drawn bool)
 		var i Item
 		into := []any{&i.Platform, &i.MessageID, &i.modelVersion, &i.predicted, &i.p}
 		if drawn {
+			i.Second = true
 			into = append(into, &i.stratum, &i.weight)
 		} else {
 			into = append(into, &i.labelled)

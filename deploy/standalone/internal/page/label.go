@@ -26,6 +26,14 @@ type labelling struct {
 	changed  func()
 	mu       sync.Mutex
 	sessions map[sessionKey]*session
+	// standings are by institution and head: of all annotators.
+	standings map[[2]string]standing
+}
+
+// standing is how many labels there are under a head, by anybody, and how far those agree who labelled the same messages.
+type standing struct {
+	total     int
+	agreement enrich.Agreement
 }
 
 type sessionKey struct{ institution, head, annotator string }
@@ -38,9 +46,6 @@ type session struct {
 	at    int
 	// round counts draws, so that each is another one.
 	round uint64
-	// total is how many labels there are under the head, by anybody; agreement is over the messages that two people have labelled.
-	total     int
-	agreement enrich.Agreement
 }
 
 const (
@@ -62,7 +67,7 @@ func newLabelling(store *enrich.LabelStore, measure func(context.Context, string
 	if _, err := rand.Read(secret); err != nil {
 		return nil, fmt.Errorf("making a token: %w", err)
 	}
-	return &labelling{store: store, book: book, guides: guides, measure: measure, changed: changed, token: hex.EncodeToString(secret), sessions: map[sessionKey]*session{}}, nil
+	return &labelling{store: store, book: book, guides: guides, measure: measure, changed: changed, token: hex.EncodeToString(secret), sessions: map[sessionKey]*session{}, standings: map[[2]string]standing{}}, nil
 }
 
 // ownHost refuses requests for a host name that is not this machine's: a foreign page could point its own name at loopback and read texts.
@@ -111,8 +116,30 @@ func (l *labelling) fill(ctx context.Context, key sessionKey, s *session) error 
 			s.items = append(s.items, i)
 		}
 	}
-	s.agreement, s.total, err = enrich.Agree(ctx, l.store, key.institution, key.head)
-	return err
+	return l.stand(ctx, key)
+}
+
+// stand reads how the labels of a head stand.
+func (l *labelling) stand(ctx context.Context, key sessionKey) error {
+	agreement, total, err := enrich.Agree(ctx, l.store, key.institution, key.head)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.standings[[2]string{key.institution, key.head}] = standing{total, agreement}
+	return nil
+}
+
+// standing is how the labels of a head stood when that was read last, with those that were given since.
+func (l *labelling) standing(key sessionKey, more int) standing {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := [2]string{key.institution, key.head}
+	s := l.standings[of]
+	s.total += more
+	l.standings[of] = s
+	return s
 }
 
 // choice is one label with its key.
@@ -181,7 +208,8 @@ func (p *Page) label(r *http.Request) (any, error) {
 	if err := p.labels.fill(r.Context(), key, s); err != nil {
 		return nil, err
 	}
-	data.Mine, data.Total, data.Agreement, data.Back = len(s.given), s.total, s.agreement, s.at > 0
+	of := p.labels.standing(key, 0)
+	data.Mine, data.Total, data.Agreement, data.Back = len(s.given), of.total, of.agreement, s.at > 0
 	if s.at < len(s.items) {
 		item := s.items[s.at]
 		data.Item = &item
@@ -251,10 +279,15 @@ func (l *labelling) take(ctx context.Context, key sessionKey, value func(string)
 		return http.StatusServiceUnavailable, err
 	}
 	if s.given[at] == "" {
-		s.total++
+		l.standing(key, 1)
 	}
 	s.given[at] = label.Label
 	s.at = at + 1
+	if s.items[at].Second {
+		if err := l.stand(ctx, key); err != nil {
+			return http.StatusServiceUnavailable, fmt.Errorf("the label is stored; reading how far annotators agree: %w", err)
+		}
+	}
 	if len(s.given)%measureEvery == 0 {
 		if err := l.measure(ctx, key.institution); err != nil {
 			return http.StatusServiceUnavailable, fmt.Errorf("the label is stored; measuring the model by it: %w", err)
