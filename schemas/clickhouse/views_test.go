@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -120,6 +121,42 @@ func TestColumnsOfTheStableInterface(t *testing.T) {
 	}
 }
 
+// METRICS.md names every view with its parameters and columns as they are, for who has only the page.
+func TestMetricsPageNamesEveryColumn(t *testing.T) {
+	page, err := os.ReadFile("../METRICS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns, err := os.ReadFile("testdata/columns.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "## 5 The views")
+	told := map[string]string{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`"+`.*) \| (.*) \|$`).FindAllStringSubmatch(table, -1) {
+		list := regexp.MustCompile(`^a row per [^:]*: `).ReplaceAllString(row[2], "")
+		list = regexp.MustCompile(` \([^)]*\)`).ReplaceAllString(list, "")
+		for _, call := range regexp.MustCompile("`([^`]*)`").FindAllStringSubmatch(row[1], -1) {
+			told[call[1]] = list
+		}
+	}
+	made := map[string]string{}
+	for _, view := range regexp.MustCompile(`(?m)^(\w+)\n((?:    .*\n)+)`).FindAllStringSubmatch(string(columns), -1) {
+		var names []string
+		for _, column := range regexp.MustCompile(`(?m)^    (\w+) `).FindAllStringSubmatch(view[2], -1) {
+			names = append(names, column[1])
+		}
+		call := view[1]
+		if n := slices.IndexFunc(parameterised, func(p struct{ name, extra string }) bool { return p.name == call }); n >= 0 {
+			call += "(institution, from, to" + regexp.MustCompile(`=\d+`).ReplaceAllString(parameterised[n].extra, "") + ")"
+		}
+		made[call] = strings.Join(names, ", ")
+	}
+	if diff := cmp.Diff(made, told); diff != "" {
+		t.Errorf("section 5 of METRICS.md differs from the views (-views +page):\n%s", diff)
+	}
+}
+
 func TestParametersAreRefused(t *testing.T) {
 	conn := migrated(t)
 	for _, call := range []string{"metric_response_rate(%s, window_s=0)", "metric_response_rate(%s, window_s=-1)", "series_engagement(%s, step_s=0)", "series_engagement(%s, step_s=-3600)", "metric_response_rate_working(%s, working_days=0)"} {
@@ -158,41 +195,91 @@ func render(b *strings.Builder, name string, rows []record, columns []string) {
 	}
 }
 
-// Delivered again, shuffled, in other batches and among another institution's, the same records leave every view as it is (I2). They lie in several months, each a partition.
+// deliver writes messages as they may come: in any order, in batches of any size.
+func (w world) deliver(t *rapid.T, conn driver.Conn, label string, messages []*event.Enriched) {
+	order := rapid.Permutation(messages).Draw(t, label)
+	for len(order) > 0 {
+		n := rapid.IntRange(1, len(order)).Draw(t, "batch")
+		w.putMessages(t, conn, order[:n])
+		order = order[n:]
+	}
+}
+
+// notFigures are what no view may say (I7).
+var notFigures = regexp.MustCompile(`NaN|[+-]Inf`)
+
+// Delivered again, shuffled, in other batches and among another institution's, before and after the parts are merged, the same records leave every view as it is (I2). They lie
+// in several months, each a partition. DWIARAH_WORLDS sets how many worlds are tried.
 func TestRepeatsChangeNothing(t *testing.T) {
 	conn := migrated(t)
 	if _, err := LoadCalendars(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	for seed := range 1 {
-		w := rapid.Custom(drawWorld).Example(seed + 20)
+	checks(t, "1")
+	rapid.Check(t, func(rt *rapid.T) {
+		w := rapid.Custom(drawWorld).Filter(func(w world) bool { return len(w.messages) >= 30 }).Draw(rt, "world")
 		w.coverage = append(w.coverage, coverage(w.institution, -40, 400))
-		w.put(t, conn)
-		insertSnapshots(t, conn, w.institution)
-		before := everything(t, conn, w.institution)
-		if strings.Count(before, "\n") < 30 {
-			t.Fatalf("the world is too small to show anything:\n%s", before)
+		w.put(rt, conn)
+		insertSnapshots(rt, conn, w.institution)
+		before := everything(rt, conn, w.institution)
+		if bad := notFigures.FindString(before); bad != "" {
+			rt.Fatalf("a view says %s:\n%s", bad, before)
 		}
-		random := rand.New(rand.NewPCG(uint64(seed), 7))
-		for run := range 2 {
-			messages := slices.Clone(w.messages)
-			random.Shuffle(len(messages), func(i, j int) { messages[i], messages[j] = messages[j], messages[i] })
-			for len(messages) > 0 {
-				n := 1 + random.IntN(len(messages))
-				w.putMessages(t, conn, messages[:n])
-				messages = messages[n:]
-			}
-			w.putCoverage(t, conn)
-			insertSnapshots(t, conn, w.institution)
-			if run == 1 {
-				for _, table := range []string{"message_facts", "message_bodies", "tombstones", "coverage_ledger", "account_counts"} {
-					exec(t, conn, "OPTIMIZE TABLE "+table+" FINAL")
+		w.deliver(rt, conn, "again", w.messages)
+		w.putCoverage(rt, conn)
+		insertSnapshots(rt, conn, w.institution)
+		if rapid.Bool().Draw(rt, "merged") {
+			for _, table := range []string{"message_facts", "message_bodies", "tombstones", "coverage_ledger", "account_counts"} {
+				if err := conn.Exec(context.Background(), "OPTIMIZE TABLE "+table+" FINAL"); err != nil {
+					rt.Fatal(err)
 				}
 			}
-			if after := everything(t, conn, w.institution); after != before {
-				t.Errorf("seed %d, run %d: the views were\n%s\nand are\n%s", seed, run, before, after)
+		}
+		w.deliver(rt, conn, "and again", w.messages)
+		if after := everything(rt, conn, w.institution); after != before {
+			rt.Errorf("the views differ (-before +after):\n%s", cmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")))
+		}
+	})
+}
+
+// Where each reply speaks to one author who wrote to the institution, reciprocity is what is left of asymmetry, times targeting (I9), however the messages come.
+func TestIdentityOfReciprocity(t *testing.T) {
+	conn := migrated(t)
+	checks(t, "20")
+	rapid.Check(t, func(rt *rapid.T) {
+		s := &scene{world{institution: fmt.Sprint("identity-", worlds.Add(1))}}
+		for u := range rapid.IntRange(1, 5).Draw(rt, "authors") {
+			author := fmt.Sprint("u", u)
+			for n := range rapid.IntRange(1, 5).Draw(rt, "in") {
+				s.ask(fmt.Sprint(author, "-in-", n), author, "p", author, 24*float64(n+u))
+			}
+			for n := range rapid.IntRange(0, 5).Draw(rt, "out") {
+				s.answer(fmt.Sprint(author, "-out-", n), author+"-in-0", author, author, 24*float64(n+u)+1)
 			}
 		}
+		s.deliver(rt, conn, "delivery", s.messages)
+		s.deliver(rt, conn, "again", s.messages)
+		got := metric(rt, conn, "metric_asymmetry", s.institution, "2026-01-01", "2026-03-01")[0]
+		if got["targeting"] == nil {
+			if got["replies"] != int64(0) || got["reciprocity"] != 0. {
+				rt.Fatalf("%v", got)
+			}
+			return
+		}
+		if want := (1 - math.Abs(got["asymmetry"].(float64))) * got["targeting"].(float64); !same(got["reciprocity"], want) {
+			rt.Errorf("reciprocity is %v, want %v: %v", got["reciprocity"], want, got)
+		}
+	})
+}
+
+// checks sets how many worlds rapid draws: so many, or what DWIARAH_WORLDS says.
+func checks(t *testing.T, usual string) {
+	t.Helper()
+	if n := os.Getenv("DWIARAH_WORLDS"); n != "" {
+		usual = n
+	}
+	if err := flag.Set("rapid.checks", usual); err != nil {
+		t.Fatalf("DWIARAH_WORLDS=%s: %v", usual, err)
 	}
 }
 
@@ -261,23 +348,9 @@ func TestTombstonesWin(t *testing.T) {
 // Whatever is delivered in whatever order and batches, and replayed afterwards without the deletions: of what was deleted once nothing is shown (I5).
 func TestTombstonesBeatAnyReplay(t *testing.T) {
 	conn := migrated(t)
-	checks := "8"
-	if n := os.Getenv("DWIARAH_WORLDS"); n != "" {
-		checks = n
-	}
-	if err := flag.Set("rapid.checks", checks); err != nil {
-		t.Fatalf("DWIARAH_WORLDS=%s: %v", checks, err)
-	}
+	checks(t, "8")
 	rapid.Check(t, func(rt *rapid.T) {
 		w := drawWorld(rt)
-		deliver := func(label string, messages []*event.Enriched) {
-			order := rapid.Permutation(messages).Draw(rt, label)
-			for len(order) > 0 {
-				n := rapid.IntRange(1, len(order)).Draw(rt, "batch")
-				w.putMessages(rt, conn, order[:n])
-				order = order[n:]
-			}
-		}
 		var standing []*event.Enriched
 		deleted, shown := map[string]bool{}, map[string]bool{}
 		key := func(m *event.Message) string { return m.Platform + " " + m.MessageId }
@@ -293,8 +366,8 @@ func TestTombstonesBeatAnyReplay(t *testing.T) {
 				shown[key(e.Message)] = true
 			}
 		}
-		deliver("delivery", w.messages)
-		deliver("replay", standing)
+		w.deliver(rt, conn, "delivery", w.messages)
+		w.deliver(rt, conn, "replay", standing)
 		for _, view := range []string{"messages", "message_texts"} {
 			rows, _ := query(rt, conn, "SELECT DISTINCT platform, message_id FROM "+view+" WHERE institution = {institution:String}", map[string]string{"institution": w.institution})
 			for _, r := range rows {

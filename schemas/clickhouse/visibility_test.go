@@ -1,9 +1,7 @@
 package clickhouse
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -20,13 +18,7 @@ import (
 func TestConcealingIsLeavingOut(t *testing.T) {
 	conn := migrated(t)
 	loadTestCalendar(t, conn)
-	checks := "1"
-	if n := os.Getenv("DWIARAH_WORLDS"); n != "" {
-		checks = n
-	}
-	if err := flag.Set("rapid.checks", checks); err != nil {
-		t.Fatalf("DWIARAH_WORLDS=%s: %v", checks, err)
-	}
+	checks(t, "1")
 	rapid.Check(t, func(rt *rapid.T) {
 		w := drawWorld(rt)
 		authors := map[string]string{}
