@@ -35,7 +35,9 @@ type Outcome struct {
 	Before, After Figures
 	// Gain is by how much the log loss falls, with a 95 % bootstrap interval over texts.
 	Gain, GainLow, GainHigh float64
-	// Accepted is true if the whole interval of Gain is above 0 and macro-F1 does not fall; else Reason says why not.
+	// F1Gain is by how much macro-F1 rises, with its interval over the same draws of texts: of rare classes a handful of texts decides it.
+	F1Gain, F1GainLow, F1GainHigh float64
+	// Accepted is true if the whole interval of Gain is above 0, and that of F1Gain not below it; else Reason says why not.
 	Accepted bool
 	Reason   string
 	// OutOfFold is each example's label as a correction that had not seen it gives it.
@@ -52,17 +54,18 @@ func Adapt(examples []Example, labels int, seed uint64) Outcome {
 	foldOf := assign(examples, seed)
 	all := func(int) bool { return true }
 
-	chosen := choose(examples, foldOf, labels, -1)
+	fits := &fits{examples, foldOf, labels, map[fitted]*Correction{}}
+	chosen := fits.choose(-1)
 	o.Correction = fit(examples, labels, chosen)
-	p := held(examples, foldOf, labels, func(int) strength { return chosen })
+	p := fits.held(func(int) strength { return chosen })
 	o.Boost = match(examples, p, labels, all)
 
 	// The figures choose anew within each fold, so that they owe nothing to the texts that they are about.
 	inner := make([]strength, folds)
 	for f := range folds {
-		inner[f] = choose(examples, foldOf, labels, f)
+		inner[f] = fits.choose(f)
 	}
-	p = held(examples, foldOf, labels, func(f int) strength { return inner[f] })
+	p = fits.held(func(f int) strength { return inner[f] })
 	answers := make([]int, len(examples))
 	for f := range folds {
 		boost := match(examples, p, labels, func(i int) bool { return foldOf[i] != f })
@@ -80,14 +83,11 @@ func Adapt(examples []Example, labels int, seed uint64) Outcome {
 		}
 		base[i] = examples[i].Own
 	}
-	o.Before, o.After = figures(examples, before, base, labels), figures(examples, p, answers, labels)
-	o.Gain, o.GainLow, o.GainHigh = gain(examples, before, p, seed)
-	switch {
-	case o.GainLow <= 0:
-		o.Reason = "cross-validated, the log loss does not fall beyond its interval"
-	case o.After.MacroF1 < o.Before.MacroF1:
-		o.Reason = "cross-validated, macro-F1 falls"
-	}
+	o.Before, o.After = figures(examples, answered{before, base}, labels), figures(examples, answered{p, answers}, labels)
+	g := gains(examples, answered{before, base}, answered{p, answers}, labels, seed)
+	o.Gain, o.GainLow, o.GainHigh = g.loss.mean, g.loss.low, g.loss.high
+	o.F1Gain, o.F1GainLow, o.F1GainHigh = g.f1.mean, g.f1.low, g.f1.high
+	o.Reason = g.reasonAgainst()
 	o.Accepted = o.Reason == ""
 	o.OutOfFold = make([]int, len(examples))
 	for i, at := range place {
@@ -170,21 +170,48 @@ func assign(examples []Example, seed uint64) []int {
 	return out
 }
 
+// fits are the corrections of the folds, each fitted once: what two folds leave over is the same whichever of the two is asked about.
+type fits struct {
+	examples []Example
+	foldOf   []int
+	labels   int
+	known    map[fitted]*Correction
+}
+
+// fitted names a correction by the two folds (the same one twice, if it is one) that it has not seen, the smaller first, and how much it may learn.
+type fitted struct {
+	first, second int
+	strength      strength
+}
+
+// without is the correction that has seen neither fold.
+func (c *fits) without(f, g int, s strength) *Correction {
+	key := fitted{min(f, g), max(f, g), s}
+	if c.known[key] == nil {
+		c.known[key] = fit(subset(c.examples, func(i int) bool { return c.foldOf[i] != f && c.foldOf[i] != g }), c.labels, s)
+	}
+	return c.known[key]
+}
+
 // choose returns the strength with the least log loss over the folds but one (-1: all); of equals the most cautious.
-func choose(examples []Example, foldOf []int, labels, without int) strength {
+func (c *fits) choose(without int) strength {
 	best, least := strengths[0], math.Inf(1)
+	p := make([]float64, c.labels)
 	for _, s := range strengths {
 		loss := 0.0
-		p := make([]float64, labels)
 		for f := range folds {
 			if f == without {
 				continue
 			}
-			c := fit(subset(examples, func(i int) bool { return foldOf[i] != f && foldOf[i] != without }), labels, s)
-			for i := range examples {
-				if foldOf[i] == f {
-					c.Apply(examples[i].Features, p)
-					loss -= examples[i].Weight * math.Log(max(p[examples[i].Gold], 1e-9))
+			other := f
+			if without >= 0 {
+				other = without
+			}
+			held := c.without(f, other, s)
+			for i := range c.examples {
+				if c.foldOf[i] == f {
+					held.Apply(c.examples[i].Features, p)
+					loss -= c.examples[i].Weight * math.Log(max(p[c.examples[i].Gold], 1e-9))
 				}
 			}
 		}
@@ -196,14 +223,14 @@ func choose(examples []Example, foldOf []int, labels, without int) strength {
 }
 
 // held returns for each example the probabilities by a correction fitted without its fold.
-func held(examples []Example, foldOf []int, labels int, s func(fold int) strength) [][]float64 {
-	out := make([][]float64, len(examples))
+func (c *fits) held(s func(fold int) strength) [][]float64 {
+	out := make([][]float64, len(c.examples))
 	for f := range folds {
-		c := fit(subset(examples, func(i int) bool { return foldOf[i] != f }), labels, s(f))
-		for i := range examples {
-			if foldOf[i] == f {
-				out[i] = make([]float64, labels)
-				c.Apply(examples[i].Features, out[i])
+		held := c.without(f, f, s(f))
+		for i := range c.examples {
+			if c.foldOf[i] == f {
+				out[i] = make([]float64, c.labels)
+				held.Apply(c.examples[i].Features, out[i])
 			}
 		}
 	}
@@ -247,63 +274,119 @@ func match(examples []Example, p [][]float64, labels int, counts func(int) bool)
 	return boost
 }
 
-func figures(examples []Example, p [][]float64, answers []int, labels int) Figures {
+// answered is one way to answer examples: the probabilities and the label of each.
+type answered struct {
+	p      [][]float64
+	labels []int
+}
+
+func figures(examples []Example, a answered, labels int) Figures {
 	var f Figures
 	total := 0.0
-	hit, gold, got := make([]float64, labels), make([]float64, labels), make([]float64, labels)
+	t := newTally(labels)
 	for i := range examples {
 		e := &examples[i]
 		total += e.Weight
-		f.LogLoss -= e.Weight * math.Log(max(p[i][e.Gold], 1e-9))
-		gold[e.Gold] += e.Weight
-		got[answers[i]] += e.Weight
-		if answers[i] == e.Gold {
-			hit[e.Gold] += e.Weight
+		f.LogLoss -= e.Weight * math.Log(max(a.p[i][e.Gold], 1e-9))
+		t.add(e.Gold, a.labels[i], e.Weight)
+		if a.labels[i] == e.Gold {
 			f.Accuracy += e.Weight
 		}
 	}
-	for k := range labels {
-		if gold[k]+got[k] > 0 {
-			f.MacroF1 += 2 * hit[k] / (gold[k] + got[k]) / float64(labels)
-		}
-	}
+	f.MacroF1 = t.macroF1()
 	f.LogLoss /= total
 	f.Accuracy /= total
 	return f
 }
 
-// gain is the mean fall of the log loss, with a bootstrap interval over groups.
-func gain(examples []Example, before, after [][]float64, seed uint64) (mean, low, high float64) {
-	type sum struct{ fall, weight float64 }
+// tally counts by label, with weights, what answers macro-F1.
+type tally struct{ hit, gold, got []float64 }
+
+func newTally(labels int) *tally {
+	return &tally{make([]float64, labels), make([]float64, labels), make([]float64, labels)}
+}
+
+func (t *tally) clear() {
+	clear(t.hit)
+	clear(t.gold)
+	clear(t.got)
+}
+
+func (t *tally) add(gold, answer int, weight float64) {
+	t.gold[gold] += weight
+	t.got[answer] += weight
+	if answer == gold {
+		t.hit[gold] += weight
+	}
+}
+
+func (t *tally) macroF1() float64 {
+	f1 := 0.0
+	for k := range t.hit {
+		if t.gold[k]+t.got[k] > 0 {
+			f1 += 2 * t.hit[k] / (t.gold[k] + t.got[k]) / float64(len(t.hit))
+		}
+	}
+	return f1
+}
+
+// interval is a figure with its 95 % bootstrap interval.
+type interval struct{ mean, low, high float64 }
+
+// gain is by how much the mean log loss falls, and macro-F1 rises.
+type gain struct{ loss, f1 interval }
+
+// reasonAgainst is why what gained so little is not accepted, or empty.
+func (g gain) reasonAgainst() string {
+	switch {
+	case g.loss.low <= 0:
+		return "cross-validated, the log loss does not fall beyond its interval"
+	case g.f1.high < 0:
+		return "cross-validated, macro-F1 falls beyond its interval"
+	}
+	return ""
+}
+
+// gains compares two ways to answer, over draws of groups of examples.
+func gains(examples []Example, before, after answered, labels int, seed uint64) gain {
 	at := map[uint64]int{}
-	var groups []sum
+	var groups [][]int
 	for i := range examples {
-		e := &examples[i]
-		n, ok := at[e.Group]
+		n, ok := at[examples[i].Group]
 		if !ok {
 			n = len(groups)
-			at[e.Group] = n
-			groups = append(groups, sum{})
+			at[examples[i].Group] = n
+			groups = append(groups, nil)
 		}
-		groups[n].fall += e.Weight * (math.Log(max(after[i][e.Gold], 1e-9)) - math.Log(max(before[i][e.Gold], 1e-9)))
-		groups[n].weight += e.Weight
+		groups[n] = append(groups[n], i)
+	}
+	was, is := newTally(labels), newTally(labels)
+	compare := func(group func(n int) int) (loss, f1 float64) {
+		was.clear()
+		is.clear()
+		weight := 0.0
+		for n := range groups {
+			for _, i := range groups[group(n)] {
+				e := &examples[i]
+				weight += e.Weight
+				loss += e.Weight * (math.Log(max(after.p[i][e.Gold], 1e-9)) - math.Log(max(before.p[i][e.Gold], 1e-9)))
+				was.add(e.Gold, before.labels[i], e.Weight)
+				is.add(e.Gold, after.labels[i], e.Weight)
+			}
+		}
+		return loss / weight, is.macroF1() - was.macroF1()
 	}
 	random := rand.New(rand.NewPCG(seed, 6))
-	values := make([]float64, bootstrapRounds)
-	for r := range values {
-		var s sum
-		for range groups {
-			g := groups[random.IntN(len(groups))]
-			s.fall += g.fall
-			s.weight += g.weight
-		}
-		values[r] = s.fall / s.weight
+	losses, f1s := make([]float64, bootstrapRounds), make([]float64, bootstrapRounds)
+	for r := range losses {
+		losses[r], f1s[r] = compare(func(int) int { return random.IntN(len(groups)) })
 	}
-	slices.Sort(values)
-	var s sum
-	for _, g := range groups {
-		s.fall += g.fall
-		s.weight += g.weight
-	}
-	return s.fall / s.weight, values[bootstrapRounds*25/1000], values[bootstrapRounds*975/1000]
+	loss, f1 := compare(func(n int) int { return n })
+	return gain{between(loss, losses), between(f1, f1s)}
+}
+
+// between sorts what the draws gave.
+func between(mean float64, draws []float64) interval {
+	slices.Sort(draws)
+	return interval{mean, draws[len(draws)*25/1000], draws[len(draws)*975/1000]}
 }

@@ -96,6 +96,47 @@ func TestRefusesWhereThereIsNothingToLearn(t *testing.T) {
 	}
 }
 
+// Probabilities are much better in both cases. Of a rare class that one text less is found of says nothing; that none of it is found any more does.
+func TestOnlyAFallBeyondChanceRefuses(t *testing.T) {
+	const texts = 200
+	compared := func(rare, foundBefore, foundAfter int) gain {
+		examples := make([]Example, texts)
+		var before, after answered
+		for i := range examples {
+			examples[i] = Example{Weight: 1, Group: uint64(i)}
+			was, is := 0, 0
+			if i < rare {
+				examples[i].Gold = 1
+				was, is = place(i < foundBefore), place(i < foundAfter)
+			}
+			sure := []float64{0.9, 0.1}
+			if examples[i].Gold == 1 {
+				slices.Reverse(sure)
+			}
+			before.p, after.p = append(before.p, []float64{0.5, 0.5}), append(after.p, sure)
+			before.labels, after.labels = append(before.labels, was), append(after.labels, is)
+		}
+		return gains(examples, before, after, 2, 1)
+	}
+	chance := compared(6, 4, 3)
+	if chance.f1.mean >= 0 || chance.f1.high < 0 {
+		t.Fatalf("one of six texts: %+v", chance.f1)
+	}
+	if reason := chance.reasonAgainst(); reason != "" {
+		t.Errorf("one of six texts refused: %s", reason)
+	}
+	if loss := compared(40, 30, 5); !strings.Contains(loss.reasonAgainst(), "macro-F1") {
+		t.Errorf("25 of 40 texts were lost: %q, %+v", loss.reasonAgainst(), loss.f1)
+	}
+}
+
+func place(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 func TestOrderOfExamplesDoesNotMatter(t *testing.T) {
 	examples := stream(120, 4, true)
 	a := Adapt(examples, 3, 1)
