@@ -7,7 +7,7 @@ import (
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
 )
 
-// scratch is what one text after another is worked out in. Most of its size, about 20 MB, is what the words that it met give.
+// scratch is what one text after another is worked out in. Most of its size, about 25 MB, is what the words that it met give.
 type scratch struct {
 	doc text.Doc
 	// scorer has the heads of every text, outbound that of the institution's own.

@@ -197,7 +197,7 @@ func (m *Model) Head(name string) (*Head, error) {
 }
 
 // metBits is the binary logarithm of how many words a scorer keeps the sums of.
-const metBits = 15
+const metBits = 16
 
 // Scorer scores documents. It keeps the sums of words that it met, which changes no result; it is not safe for concurrent use.
 type Scorer struct {
@@ -237,8 +237,8 @@ func NewScorer(m *Model) *Scorer {
 		packed += t.sumSize()
 	}
 	s.words, s.concepts, s.part, s.chars = make([]int32, columns), make([]int32, columns), make([]int32, columns), make([]int64, columns)
-	s.packed, s.total = make([]uint64, packed), make([]uint64, (columns+1)/2)
-	s.sums = make([]uint64, len(s.total)<<metBits)
+	s.packed, s.total = make([]uint64, packed), make([]uint64, (columns+sumColumns-1)/sumColumns*sumWords)
+	s.sums = table(len(s.total) << metBits)
 	for _, n := range m.Nets {
 		s.networks = append(s.networks, newNetworkScorer(n))
 	}
@@ -333,13 +333,7 @@ func (s *Scorer) sumsIn(slot int) []uint64 {
 
 // addFound adds the words found to the total.
 func (s *Scorer) addFound() {
-	total := s.total
-	for _, slot := range s.found {
-		sums := s.sumsIn(slot)[:len(total)]
-		for k := range total {
-			total[k] += sums[k]
-		}
-	}
+	addSums(s.total, s.sums, s.found)
 	s.found = s.found[:0]
 }
 

@@ -99,7 +99,7 @@ type networkScorer struct {
 func newNetworkScorer(n *Network) *networkScorer {
 	words := n.Filters / lanes
 	return &networkScorer{n: n, taps: newNetworkTaps(n), met: newMetWords(networkMetBits),
-		filters: make([]uint64, NetworkWindow*words<<networkMetBits), labels: make([]float32, n.Labels<<networkMetBits),
+		filters: table(NetworkWindow * words << networkMetBits), labels: make([]float32, n.Labels<<networkMetBits),
 		rows:   make([]uint32, 0, text.MaxGrams+1),
 		packed: make([]uint64, n.Dims/4), vector: make([]uint64, n.Dims), sum: make([]int32, n.Dims),
 		open: make([]uint64, words), next: make([]uint64, words), top: make([]uint64, words),

@@ -75,7 +75,7 @@ func (t *Space) lieIn(rows []uint64, lines, stride, offset int) {
 
 // unweighted returns words of weights that are all 0.
 func unweighted(n int) []uint64 {
-	rows := make([]uint64, n)
+	rows := table(n)
 	for i := range rows {
 		rows[i] = weightBias * 0x0001_0001_0001_0001
 	}
@@ -108,7 +108,7 @@ func (t *Space) add(sum []uint64, features []uint32) {
 	case 1:
 		t.addOne(sum, features)
 	case 4:
-		t.addFour(sum, features)
+		addFour(sum, t.rows, &t.place, features)
 	default:
 		t.addAny(sum, features)
 	}
@@ -137,27 +137,6 @@ func (t *Space) addOne(sum []uint64, features []uint32) {
 	}
 	sum[0] += even
 	sum[1] += odd
-}
-
-// addFour is add where a row is four words, so that their sums stay in registers.
-func (t *Space) addFour(sum []uint64, features []uint32) {
-	rows, place := t.rows, t.place
-	var even0, even1, even2, even3, odd0, odd1, odd2, odd3 uint64
-	for _, h := range features {
-		row := rows[place.of(h):][:4]
-		a, b, c, d := row[0], row[1], row[2], row[3]
-		even0 += a & evenLanes
-		odd0 += a >> 16 & evenLanes
-		even1 += b & evenLanes
-		odd1 += b >> 16 & evenLanes
-		even2 += c & evenLanes
-		odd2 += c >> 16 & evenLanes
-		even3 += d & evenLanes
-		odd3 += d >> 16 & evenLanes
-	}
-	for k, v := range [...]uint64{even0, even1, even2, even3, odd0, odd1, odd2, odd3} {
-		sum[k] += v
-	}
 }
 
 // unpack writes the sum of each column over n rows into out, Columns of them.
