@@ -11,6 +11,15 @@ func addFourAVX2(sum, rows *uint64, place *rowPlace, features *uint32, n int)
 //go:noescape
 func addSumsAVX2(total, sums *uint64, words int, slots *int, n int)
 
+//go:noescape
+func addBytesAVX2(sum *int16, rows *byte, dims int, places *uint32, n int)
+
+//go:noescape
+func dotAllAVX2(dots *int32, taps, vector *int16, groups, pairs int)
+
+//go:noescape
+func hearTokensAVX2(top, open, next, filters *uint64, words int, slots *int, n int)
+
 func addFour(sum, rows []uint64, place *rowPlace, features []uint32) {
 	if !vectors || len(features) == 0 {
 		addFourGo(sum, rows, place, features)
@@ -25,4 +34,28 @@ func addSums(total, sums []uint64, slots []int) {
 		return
 	}
 	addSumsAVX2(&total[0], &sums[0], len(total), &slots[0], len(slots))
+}
+
+func addBytes(sum []int16, rows []byte, places []uint32) {
+	if !vectors || len(places) == 0 || len(sum)%16 != 0 {
+		addBytesGo(sum, rows, places)
+		return
+	}
+	addBytesAVX2(&sum[0], &rows[0], len(sum), &places[0], len(places))
+}
+
+func dotAll(dots []int32, taps, vector []int16) {
+	if !vectors || len(vector)%2 != 0 {
+		dotAllGo(dots, taps, vector)
+		return
+	}
+	dotAllAVX2(&dots[0], &taps[0], &vector[0], len(dots)/dotAnswers, len(vector)/2)
+}
+
+func hearTokens(top, open, next, filters []uint64, slots []int) {
+	if !vectors || len(slots) == 0 || len(top)%4 != 0 {
+		hearTokensGo(top, open, next, filters, slots)
+		return
+	}
+	hearTokensAVX2(&top[0], &open[0], &next[0], &filters[0], len(top), &slots[0], len(slots))
 }

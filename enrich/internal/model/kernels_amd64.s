@@ -85,3 +85,104 @@ moreColumns:
 	JNE   columns
 	VZEROUPPER
 	RET
+
+// func addBytesAVX2(sum *int16, rows *byte, dims int, places *uint32, n int)
+TEXT ·addBytesAVX2(SB), NOSPLIT, $0-40
+	MOVQ sum+0(FP), DI
+	MOVQ rows+8(FP), SI
+	MOVQ dims+16(FP), R8
+	MOVQ places+24(FP), R9
+	MOVQ n+32(FP), CX
+	LEAQ (R9)(CX*4), CX
+	MOVQ R8, R10 // dimensions left
+
+dimensions:
+	VPXOR Y0, Y0, Y0
+	MOVQ  R9, BX
+
+row:
+	MOVL      (BX), AX
+	ADDQ      $4, BX
+	IMULQ     R8, AX
+	VPMOVSXBW (SI)(AX*1), Y1
+	VPADDW    Y1, Y0, Y0
+	CMPQ      BX, CX
+	JNE       row
+	VMOVDQU   Y0, (DI)
+	ADDQ      $32, DI
+	ADDQ      $16, SI
+	SUBQ      $16, R10
+	JNE       dimensions
+	VZEROUPPER
+	RET
+
+// func dotAllAVX2(dots *int32, taps, vector *int16, groups, pairs int)
+TEXT ·dotAllAVX2(SB), NOSPLIT, $0-40
+	MOVQ dots+0(FP), DI
+	MOVQ taps+8(FP), SI
+	MOVQ vector+16(FP), R8
+	MOVQ groups+24(FP), CX
+	MOVQ pairs+32(FP), R9
+	LEAQ (R8)(R9*4), R9
+
+group:
+	VPXOR Y0, Y0, Y0
+	MOVQ  R8, BX
+
+pair:
+	VPBROADCASTD (BX), Y1
+	VPMADDWD     (SI), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	ADDQ         $4, BX
+	ADDQ         $32, SI
+	CMPQ         BX, R9
+	JNE          pair
+	VMOVDQU      Y0, (DI)
+	ADDQ         $32, DI
+	DECQ         CX
+	JNE          group
+	VZEROUPPER
+	RET
+
+// func hearTokensAVX2(top, open, next, filters *uint64, words int, slots *int, n int)
+TEXT ·hearTokensAVX2(SB), NOSPLIT, $0-56
+	MOVQ top+0(FP), DI
+	MOVQ open+8(FP), R10
+	MOVQ next+16(FP), R11
+	MOVQ filters+24(FP), SI
+	MOVQ words+32(FP), R12
+	MOVQ slots+40(FP), R9
+	MOVQ n+48(FP), CX
+	LEAQ (R9)(CX*8), CX
+	MOVQ R12, R13        // words left
+	SHLQ $3, R12         // bytes a place of the window
+	LEAQ (R12)(R12*2), R8 // bytes a slot
+
+filters:
+	VMOVDQU (DI), Y0
+	VMOVDQU (R10), Y1
+	VMOVDQU (R11), Y2
+	MOVQ    R9, BX
+
+token:
+	MOVQ    (BX), AX
+	ADDQ    $8, BX
+	IMULQ   R8, AX
+	ADDQ    SI, AX
+	VPADDW  (AX)(R12*2), Y1, Y1
+	VPMAXUW Y1, Y0, Y0
+	VPADDW  (AX)(R12*1), Y2, Y1
+	VMOVDQU (AX), Y2
+	CMPQ    BX, CX
+	JNE     token
+	VMOVDQU Y0, (DI)
+	VMOVDQU Y1, (R10)
+	VMOVDQU Y2, (R11)
+	ADDQ    $32, DI
+	ADDQ    $32, R10
+	ADDQ    $32, R11
+	ADDQ    $32, SI
+	SUBQ    $4, R13
+	JNE     filters
+	VZEROUPPER
+	RET

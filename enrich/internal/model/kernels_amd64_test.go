@@ -50,4 +50,54 @@ func TestKernelsGiveTheBitsOfTheirTwins(t *testing.T) {
 			t.Fatalf("the sums in %v are %x, want %x", found, total, want)
 		}
 	})
+	rapid.Check(t, func(t *rapid.T) {
+		const rows = 6
+		dims := 16 * rapid.IntRange(1, 4).Draw(t, "blocks")
+		bytes := rapid.SliceOfN(rapid.Byte(), rows*dims, rows*dims).Draw(t, "bytes")
+		places := rapid.SliceOfN(rapid.Uint32Range(0, rows-1), 0, 169).Draw(t, "places")
+		sum, want := make([]int16, dims), make([]int16, dims)
+		addBytes(sum, bytes, places)
+		addBytesGo(want, bytes, places)
+		if !slices.Equal(sum, want) {
+			t.Fatalf("the bytes of rows %v sum to %v, want %v", places, sum, want)
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		dims, groups := 8*rapid.IntRange(1, 4).Draw(t, "blocks"), rapid.IntRange(1, 3).Draw(t, "groups")
+		vector := rapid.SliceOfN(rapid.Int16Range(-vectorTop, vectorTop), dims, dims).Draw(t, "vector")
+		taps := rapid.SliceOfN(rapid.Int16Range(-tapTop, tapTop), groups*dotAnswers*dims, groups*dotAnswers*dims).Draw(t, "taps")
+		dots, want := make([]int32, groups*dotAnswers), make([]int32, groups*dotAnswers)
+		dotAll(dots, taps, vector)
+		dotAllGo(want, taps, vector)
+		if !slices.Equal(dots, want) {
+			t.Fatalf("the inner products are %v, want %v", dots, want)
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		const slots = 5
+		size := 4 * rapid.IntRange(1, 3).Draw(t, "size")
+		var state, want [3][]uint64
+		for i := range state {
+			state[i] = answers(t, size, "state")
+			want[i] = slices.Clone(state[i])
+		}
+		filters := answers(t, slots*NetworkWindow*size, "filters")
+		found := rapid.SliceOfN(rapid.IntRange(0, slots-1), 0, 30).Draw(t, "found")
+		hearTokens(state[0], state[1], state[2], filters, found)
+		hearTokensGo(want[0], want[1], want[2], filters, found)
+		for i, of := range []string{"top", "open", "next"} {
+			if !slices.Equal(state[i], want[i]) {
+				t.Fatalf("after %v, %s is %x, want %x", found, of, state[i], want[i])
+			}
+		}
+	})
+}
+
+// answers draws n words of four answers of a filter each.
+func answers(t *rapid.T, n int, name string) []uint64 {
+	out := words(t, n, name)
+	for i := range out {
+		out[i] &= (1<<13 - 1) * allLanes
+	}
+	return out
 }

@@ -7,3 +7,11 @@ func addFour(sum, rows []uint64, place *rowPlace, features []uint32) {
 }
 
 func addSums(total, sums []uint64, slots []int) { addSumsGo(total, sums, slots) }
+
+func addBytes(sum []int16, rows []byte, places []uint32) { addBytesGo(sum, rows, places) }
+
+func dotAll(dots []int32, taps, vector []int16) { dotAllGo(dots, taps, vector) }
+
+func hearTokens(top, open, next, filters []uint64, slots []int) {
+	hearTokensGo(top, open, next, filters, slots)
+}
