@@ -41,21 +41,25 @@ func (c eraseCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.erase(ctx, cfg, s)
+	if _, err = a.erase(ctx, s); err == nil {
+		err = a.tellReach(ctx, cfg)
+	}
 	return errors.Join(err, s.Close())
 }
 
-// erase runs the job and tells what it found, and how far it reached.
-func (a *app) erase(ctx context.Context, cfg sink.Config, s *store.Store) (erase.Proof, error) {
+// erase runs the job and tells what it found.
+func (a *app) erase(ctx context.Context, s *store.Store) (erase.Proof, error) {
 	proof, err := erase.Run(ctx, s, a.Log, erase.Wait)
 	fmt.Fprintf(a.Out, "deleted messages:   %d, of which the timing of %d requests was kept\nmessage_bodies:     %d rows before, %d after\nmessage_facts:      %d rows before, %d after\nmessage_labels:     %d rows before, %d after\n"+
 		"pointers to authors: %d\nexpired rows:        %d\nreplaced data parts still on the disk: %d\n",
 		proof.Messages, proof.Settled, proof.TextsBefore, proof.TextsAfter, proof.FactsBefore, proof.FactsAfter, proof.LabelsBefore, proof.LabelsAfter, proof.Pointers, proof.Expired, proof.OldParts)
-	if err != nil {
-		return proof, err
-	}
+	return proof, err
+}
+
+// tellReach says what an erasure has not reached. It fails where Kafka keeps what people wrote for longer than it may.
+func (a *app) tellReach(ctx context.Context, cfg sink.Config) error {
 	fmt.Fprintln(a.Out, "erased from ClickHouse. What is not reached from here:\n- archives kept by whoever imported them; backups of ClickHouse\n- ingest's files of known messages: ingest forget, where ingest runs, with the same subject")
-	return proof, a.tellCopies(ctx, cfg)
+	return a.tellCopies(ctx, cfg)
 }
 
 const (
@@ -152,13 +156,7 @@ func (c subjectCommand) run(ctx context.Context, a *app, action string) (err err
 	record := erase.Record{Action: action, Platform: c.Platform, Started: time.Now()}
 	switch action {
 	case erase.ActionSubjectErase:
-		if err := office.Bury(ctx, subject, record.Started); err != nil {
-			return err
-		}
-		if record.Proof, err = a.erase(ctx, cfg, office.Store); err != nil {
-			return err
-		}
-		record.Messages = uint64(record.Proof.Messages)
+		return c.erase(ctx, a, cfg, office, subject, record)
 	case erase.ActionSubjectHide, erase.ActionSubjectShow:
 		mark, done := office.Hide, "hidden from every view; sink subject show undoes it"
 		if action == erase.ActionSubjectShow {
@@ -169,20 +167,42 @@ func (c subjectCommand) run(ctx context.Context, a *app, action string) (err err
 		}
 		fmt.Fprintln(a.Out, done)
 	}
-	if action != erase.ActionSubjectErase {
-		held, err := office.List(ctx, subject)
-		if err != nil {
-			return err
-		}
-		record.Messages = uint64(len(held))
-		if action == erase.ActionSubjectList {
-			for _, h := range held {
-				fmt.Fprintf(a.Out, "%s  %s  %s %s  %s\n    %q\n", h.CreatedAt.UTC().Format(time.DateTime), h.Institution, h.Direction, h.Kind, h.MessageID, h.Text)
-			}
-		}
-		fmt.Fprintf(a.Out, "%d messages are held\n", len(held))
+	held, err := office.List(ctx, subject)
+	if err != nil {
+		return err
 	}
+	record.Messages = uint64(len(held))
+	if action == erase.ActionSubjectList {
+		for _, h := range held {
+			fmt.Fprintf(a.Out, "%s  %s  %s %s  %s\n    %q\n", h.CreatedAt.UTC().Format(time.DateTime), h.Institution, h.Direction, h.Kind, h.MessageID, h.Text)
+		}
+	}
+	fmt.Fprintf(a.Out, "%d messages are held\n", len(held))
 	return record.Write(ctx, office.Store)
+}
+
+// erase runs the job with the subject among what is deleted. The job's figures are of everything that waited for it; what was held of the subject stands beside them.
+func (c subjectCommand) erase(ctx context.Context, a *app, cfg sink.Config, office erase.Office, subject erase.Subject, record erase.Record) error {
+	held, err := office.List(ctx, subject)
+	if err != nil {
+		return err
+	}
+	record.Messages = uint64(len(held))
+	if err := office.Bury(ctx, subject, record.Started); err != nil {
+		return err
+	}
+	if record.Proof, err = a.erase(ctx, office.Store); err != nil {
+		return err
+	}
+	left, err := office.List(ctx, subject)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Out, "%d messages were held of the subject, %d are\n", len(held), len(left))
+	if err := record.Write(ctx, office.Store); err != nil {
+		return err
+	}
+	return a.tellReach(ctx, cfg)
 }
 
 func openOffice(cfg sink.Config) (o erase.Office, err error) {

@@ -259,10 +259,14 @@ func TestEraseLeavesTombstonesAndNothingElse(t *testing.T) {
 	replay()
 	count("SELECT count() FROM messages", 51)
 	count("SELECT count() FROM message_texts", 51)
-	c.want([]string{"erase", "--pending"}, "deleted messages:   10", "message_facts:      10 rows before, 0 after")
+	// What else waits for the job is erased with a subject's messages and is no part of the request.
+	c.want([]string{"erase", "--platform", "mastodon", "--message-id", "m21"}, "deleted messages:   11", "1 messages were held of the subject, 0 are")
+	count("SELECT countIf(action = 'subject_erase' AND messages = 1 AND facts_before = 12) FROM privacy_log FINAL", 1)
+	replay()
+	c.want([]string{"erase", "--pending"}, "deleted messages:   11", "message_facts:      11 rows before, 0 after")
 	count("SELECT count() FROM message_facts WHERE message_id IN ('m0', 'm7', 'm20', 'm60')", 0)
 	c.want(append([]string{"subject", "list"}, subject...), "0 messages are held")
-	count("SELECT count() FROM privacy_log FINAL WHERE action LIKE 'subject%' AND outcome = 'done'", 7)
+	count("SELECT count() FROM privacy_log FINAL WHERE action LIKE 'subject%' AND outcome = 'done'", 8)
 	count("SELECT countIf(action = 'subject_erase' AND messages = 9 AND facts_after = 0) FROM privacy_log FINAL", 1)
 
 	for _, args := range [][]string{
@@ -409,7 +413,7 @@ func TestDeadLettersAreListedBesideWhatIsNone(t *testing.T) {
 
 // Erasing says how long Kafka keeps its copies, by what the brokers have set, and fails where that is too long.
 func TestEraseSaysHowLongKafkaKeepsCopies(t *testing.T) {
-	start := func(enriched map[string]string) command {
+	start := func(enriched map[string]string) (command, *store.Store) {
 		t.Helper()
 		b, err := broker.Start(broker.Config{Log: slog.New(slog.DiscardHandler), Topics: []kafka.TopicSpec{
 			{Name: schemas.TopicRaw, Partitions: 1, Config: map[string]string{"retention.ms": "216000000", "segment.ms": "28800000"}}, {Name: schemas.TopicEnriched, Partitions: 1, Config: enriched},
@@ -418,15 +422,19 @@ func TestEraseSaysHowLongKafkaKeepsCopies(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { b.Close() })
-		c, _ := configured(t, b.Addr())
-		return c
+		return configured(t, b.Addr())
 	}
-	c := start(map[string]string{"retention.ms": "-1"})
+	c, s := start(map[string]string{"retention.ms": "-1"})
 	code, out, errOut := c.run("erase", "--pending")
 	if code == 0 || !strings.Contains(out, "mentions.raw.v1, which keeps records for 69h0m0s at most") || !strings.Contains(errOut, "too long, mentions.enriched.v1 for ever: 72h0m0s are allowed") {
 		t.Errorf("with a topic without retention it ended with %d: %s%s", code, out, errOut)
 	}
-	c = start(map[string]string{"retention.ms": "3600000", "segment.ms": "3600000"})
+	// What was erased for a subject is on record all the same.
+	code, _, errOut = c.run("erase", "--platform", "mastodon", "--message-id", "m1")
+	if n := storetest.Count(t, s, "SELECT count() FROM privacy_log FINAL WHERE action = 'subject_erase' AND outcome = 'done'"); code == 0 || n != 1 {
+		t.Errorf("with a topic without retention a subject's request ended with %d and left %d records: %s", code, n, errOut)
+	}
+	c, _ = start(map[string]string{"retention.ms": "3600000", "segment.ms": "3600000"})
 	c.want([]string{"erase", "--pending"}, "mentions.enriched.v1, which keeps records for 3h0m0s at most")
 	c, _ = configured(t)
 	c.want([]string{"erase", "--pending"}, "it did not say")

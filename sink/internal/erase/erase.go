@@ -135,26 +135,35 @@ func (o Office) mark(ctx context.Context, subject Subject, state, reason string,
 	}})
 }
 
-// Held is one message of an author that is in the tables, hidden ones included.
+// Held is one message of a subject that is in the tables, hidden ones included.
 type Held struct {
 	Institution, MessageID, Kind, Direction string
 	CreatedAt                               time.Time
 	Text                                    string // as it was stored, redacted; empty where it has expired
 }
 
-// List returns what is held by an author: the answer to a subject's question.
+// List returns what is held of a subject: the answer to an author's question.
 func (o Office) List(ctx context.Context, subject Subject) ([]Held, error) {
 	if err := subject.Check(); err != nil {
 		return nil, err
 	}
+	inFacts, inBodies, keys := "message_key", "message_key", [][]byte{}
+	if subject.MessageID != "" {
+		keys = append(keys, o.Ring.MessageKey(subject.Platform, subject.MessageID))
+	} else {
+		inFacts, inBodies = "substring(SHA256(author_key), 1, 16)", "author_mark"
+		for _, key := range o.Ring.AuthorKeys(subject.Platform, subject.Author) {
+			keys = append(keys, rows.AuthorMark(key))
+		}
+	}
 	var marks []string
-	for _, key := range o.Ring.AuthorKeys(subject.Platform, subject.Author) {
-		marks = append(marks, strings.ToUpper(hex.EncodeToString(rows.AuthorMark(key))))
+	for _, key := range keys {
+		marks = append(marks, strings.ToUpper(hex.EncodeToString(key)))
 	}
 	found, err := o.Store.Conn().Query(clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"platform": subject.Platform, "marks": array(marks)})), `
 SELECT f.institution, f.message_id, toString(f.kind), toString(f.direction), f.created_at, b.text
-FROM (SELECT * FROM message_facts FINAL WHERE platform = {platform:String} AND hex(substring(SHA256(author_key), 1, 16)) IN {marks:Array(String)}) AS f
-LEFT JOIN (SELECT * FROM message_bodies FINAL WHERE platform = {platform:String} AND hex(author_mark) IN {marks:Array(String)}) AS b
+FROM (SELECT * FROM message_facts FINAL WHERE platform = {platform:String} AND hex(`+inFacts+`) IN {marks:Array(String)}) AS f
+LEFT JOIN (SELECT * FROM message_bodies FINAL WHERE platform = {platform:String} AND hex(`+inBodies+`) IN {marks:Array(String)}) AS b
     ON b.institution = f.institution AND b.message_key = f.message_key
 ORDER BY f.created_at, f.institution`)
 	if err != nil {
