@@ -53,6 +53,9 @@ func (c *evaluateCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
+	if c.Adapt < 0 || c.Draws < 1 {
+		return fmt.Errorf("--adapt is %d and --draws %d; allowed are numbers from 0 and from 1 on", c.Adapt, c.Draws)
+	}
 	if c.Adapt > 0 {
 		return c.adaptation(s, classifier, book)
 	}

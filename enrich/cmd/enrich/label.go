@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +97,7 @@ func (c *labelImport) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(bad, func(a, b label.Bad) int { return cmp.Compare(a.Line, b.Line) })
 	for _, b := range bad {
 		fmt.Fprintf(s.err, "%s, line %d: %v\n", c.File, b.Line, b.Err)
 	}

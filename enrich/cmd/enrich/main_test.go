@@ -130,6 +130,15 @@ func TestEvaluateFile(t *testing.T) {
 	}
 }
 
+func TestEvaluateRefusesNumbers(t *testing.T) {
+	path := streamFile(t, 20)
+	for _, flag := range []string{"--draws=0", "--adapt=-1"} {
+		if code, out, errOut := command("", "evaluate", "--file", path, "--adapt=5", flag); code != 1 || !strings.Contains(errOut, "allowed are numbers") || out != "" {
+			t.Errorf("%s: exit %d, %s%s", flag, code, out, errOut)
+		}
+	}
+}
+
 func TestEvaluateAnyHead(t *testing.T) {
 	for head, lines := range map[string]string{
 		"risk_tag":         `{"text":"Pungli 50 ribu di loket, tanpa kuitansi","label":"misconduct_corruption"}` + "\n" + `{"text":"buka jam berapa min?","label":"none"}` + "\n",

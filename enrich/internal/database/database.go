@@ -34,18 +34,25 @@ func (c Config) Validate(report config.Report) {
 	const allowed = "http://host:8123/database, https://host:8443/database or clickhouse://host:9000/database; user and password have keys of their own"
 	u, err := url.Parse(c.URL)
 	if err != nil || u.User != nil || u.Port() == "" || len(u.Path) < 2 {
-		// A value that holds a password must not be printed.
-		report("url", "", allowed)
+		report("url", withoutSecrets(u), allowed)
 		return
 	}
 	o, err := clickhouse.ParseDSN(c.URL)
 	if err != nil {
-		report("url", c.URL, allowed)
+		report("url", withoutSecrets(u), allowed)
 		return
 	}
 	if c.CAFile != "" && o.TLS == nil {
-		report("url", c.URL, "https:// or ?secure=true, because ca_file is set")
+		report("url", withoutSecrets(u), "https:// or ?secure=true, because ca_file is set")
 	}
+}
+
+// withoutSecrets is what may be printed of an address: a password may stand in it, or in its query. u is nil where it could not be read.
+func withoutSecrets(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 const (

@@ -79,9 +79,16 @@ func Read(in io.Reader, form Form, book Book, d Defaults) (rows []Row, bad []Bad
 		err = eachObject(in, take, func(b Bad) { bad = append(bad, b) })
 		return rows, bad, nil, err
 	}
-	r := csv.NewReader(in)
+	content, err := io.ReadAll(in)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	r := csv.NewReader(bytes.NewReader(content))
 	r.FieldsPerRecord = -1
 	header, err = r.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, nil, nil, errors.New("the file is empty")
+	}
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("reading the header: %w", err)
 	}
@@ -92,12 +99,16 @@ func Read(in io.Reader, form Form, book Book, d Defaults) (rows []Row, bad []Bad
 		}
 	}
 	for {
+		begin := r.InputOffset()
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			return rows, bad, header, nil
 		}
-		if err != nil {
-			return rows, bad, header, fmt.Errorf("reading a row: %w", err)
+		if parse := (*csv.ParseError)(nil); errors.As(err, &parse) {
+			// A quote that is none. The reader goes on behind it.
+			raw := strings.TrimRight(string(content[begin:r.InputOffset()]), "\r\n")
+			bad = append(bad, Bad{parse.StartLine, fmt.Errorf("not a row of CSV: %w", parse.Err), []string{raw}})
+			continue
 		}
 		line, _ := r.FieldPos(0)
 		if len(record) != len(header) {

@@ -82,6 +82,22 @@ x,9,risk_tag,none,b2,2.5
 	}
 }
 
+// A quote in the middle costs its own row.
+func TestBadQuote(t *testing.T) {
+	in := "platform,message_id,head,label\nx,1,sentiment,neutral\nx,\"2\"3,sentiment,neutral\r\nx,4,sentiment,neutral\n"
+	rows, bad, header, err := Read(strings.NewReader(in), CSV, book, defaults)
+	if err != nil || len(rows) != 2 || rows[1].Line != 4 || len(bad) != 1 || bad[0].Line != 3 || !strings.Contains(bad[0].Err.Error(), "not a row of CSV") {
+		t.Fatalf("%+v, %+v, %v", rows, bad, err)
+	}
+	var b bytes.Buffer
+	if err := WriteBad(&b, CSV, header, bad); err != nil || !strings.HasSuffix(b.String(), `"x,""2""3,sentiment,neutral"`+"\n") {
+		t.Errorf("the rejected rows: %q, %v", b.String(), err)
+	}
+	if _, _, _, err := Read(strings.NewReader(""), CSV, book, defaults); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
 func TestBadLines(t *testing.T) {
 	in := "\ufeff" + `{"platform":"x","message_id":"1","head":"needs_reply","label":"no","p":0.5}
 nothing
