@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -31,8 +32,11 @@ func TestWordsAreFoundByTheirIndex(t *testing.T) {
 	for _, r := range rows {
 		fmt.Fprintln(&plan, r["explain"])
 	}
-	if !strings.Contains(plan.String(), "Name: words") {
-		t.Errorf("the index of words is not used:\n%s", plan.String())
+	if !regexp.MustCompile(`Name: words\n(?:.*\n){0,3}.*Granules: 1/2\n`).MatchString(plan.String()) {
+		t.Errorf("the index of words leaves no granule out:\n%s", plan.String())
+	}
+	if texts := regexp.MustCompile(`Output: .*\btext\b.*`).FindString(plan.String()); texts != "" || !strings.Contains(plan.String(), "__text_index_words_hasAllTokens") {
+		t.Errorf("the index of words does not answer by itself, texts are read: %s\n%s", texts, plan.String())
 	}
 }
 

@@ -11,4 +11,4 @@ LEFT ANTI JOIN int_concealed AS c
     ON c.institution = b.institution AND c.platform = b.platform AND c.subject = 'message' AND c.subject_key = b.message_key
 LEFT ANTI JOIN int_concealed AS a
     ON a.institution = b.institution AND a.platform = b.platform AND a.subject = 'author' AND a.subject_key = b.author_mark
-COMMENT 'The redacted text of each message, for the role that may read texts. Deleted, hidden and expired messages are absent. Join it with messages by institution, platform and message_id.'
+COMMENT 'The redacted text of each message, for the role that may read texts. Deleted, hidden and expired messages are absent. Join it with messages by institution, platform and message_id. Words are found by an index: WHERE institution = ... AND hasAllTokens(lower(text), [\'air\', \'keruh\']).'

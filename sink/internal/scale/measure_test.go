@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -165,14 +166,15 @@ func (all *measurements) measure(t *testing.T, s *store.Store, addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, question := range questions(t, s) {
-		if name != base && !wanted.MatchString(name) {
-			continue
-		}
+	list := questions(t, s)
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(list)), func(name string) bool { return name != base && !wanted.MatchString(name) })
+	for n, name := range names {
 		all.Taken[name] = map[int]measurement{}
 		for _, days := range periods {
 			from, to := "'"+end.AddDate(0, 0, -60-days).Format(time.DateTime)+"'", "'"+end.AddDate(0, 0, -60).Format(time.DateTime)+"'"
-			all.Taken[name][days] = ask(t, addr, "SELECT * FROM "+fmt.Sprintf(question, from, to), *repeats)
+			m := ask(t, addr, "SELECT * FROM "+fmt.Sprintf(list[name], from, to), *repeats)
+			all.Taken[name][days] = m
+			t.Logf("%d of %d, %s over %d days: p50 %.0f ms, p95 %.0f ms", n+1, len(names), name, days, ms(m.P50), ms(m.P95))
 		}
 	}
 }
