@@ -20,6 +20,12 @@ func dotAllAVX2(dots *int32, taps, vector *int16, groups, pairs int)
 //go:noescape
 func hearTokensAVX2(top, open, next, filters *uint64, words int, slots *int, n int)
 
+//go:noescape
+func touchRowsBMI2(rows *uint64, place *rowPlace, features *uint32, n int)
+
+//go:noescape
+func touchSetsBMI2(sets *[1 << waysBits]uint64, shift int, hashes *uint64, n int)
+
 func addFour(sum, rows []uint64, place *rowPlace, features []uint32) {
 	if !vectors || len(features) == 0 {
 		addFourGo(sum, rows, place, features)
@@ -58,4 +64,18 @@ func hearTokens(top, open, next, filters []uint64, slots []int) {
 		return
 	}
 	hearTokensAVX2(&top[0], &open[0], &next[0], &filters[0], len(top), &slots[0], len(slots))
+}
+
+// touchRows asks the processor to fetch the lines where the rows of some features are, and does not wait for them.
+func touchRows(rows []uint64, place *rowPlace, features []uint32) {
+	if vectors && len(features) > 0 {
+		touchRowsBMI2(&rows[0], place, &features[0], len(features))
+	}
+}
+
+// touchSets does so for sets of slots, whose numbers are hashes moved right by shift.
+func touchSets(sets [][1 << waysBits]uint64, shift int, hashes []uint64) {
+	if vectors && len(hashes) > 0 {
+		touchSetsBMI2(&sets[0], shift, &hashes[0], len(hashes))
+	}
 }

@@ -186,3 +186,40 @@ token:
 	JNE     filters
 	VZEROUPPER
 	RET
+
+// func touchRowsBMI2(rows *uint64, place *rowPlace, features *uint32, n int)
+TEXT ·touchRowsBMI2(SB), NOSPLIT, $0-32
+	MOVQ    rows+0(FP), SI
+	MOVQ    place+8(FP), R8
+	MOVQ    features+16(FP), R9
+	MOVQ    n+24(FP), CX
+	LEAQ    (R9)(CX*4), CX
+	MOVBLZX rowPlace_line(R8), R10
+	MOVL    rowPlace_lineMask(R8), R12
+
+feature:
+	MOVL       (R9), AX
+	ADDQ       $4, R9
+	SHRXL      R10, AX, AX
+	ANDL       R12, AX
+	PREFETCHT0 (SI)(AX*8)
+	CMPQ       R9, CX
+	JNE        feature
+	RET
+
+// func touchSetsBMI2(sets *[1 << waysBits]uint64, shift int, hashes *uint64, n int)
+TEXT ·touchSetsBMI2(SB), NOSPLIT, $0-32
+	MOVQ sets+0(FP), SI
+	MOVQ shift+8(FP), R10
+	MOVQ hashes+16(FP), R9
+	MOVQ n+24(FP), CX
+	LEAQ (R9)(CX*8), CX
+
+hash:
+	SHRXQ      R10, (R9), AX
+	ADDQ       $8, R9
+	SHLQ       $const_waysBits+3, AX
+	PREFETCHT0 (SI)(AX*1)
+	CMPQ       R9, CX
+	JNE        hash
+	RET

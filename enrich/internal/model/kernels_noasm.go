@@ -15,3 +15,7 @@ func dotAll(dots []int32, taps, vector []int16) { dotAllGo(dots, taps, vector) }
 func hearTokens(top, open, next, filters []uint64, slots []int) {
 	hearTokensGo(top, open, next, filters, slots)
 }
+
+func touchRows([]uint64, *rowPlace, []uint32) {}
+
+func touchSets([][1 << waysBits]uint64, int, []uint64) {}

@@ -44,6 +44,9 @@ func (m *metWords) find(hash uint64) (slot int, met bool) {
 	return set<<waysBits + int(way), false
 }
 
+// touch has the sets of some words fetched before they are looked for.
+func (m *metWords) touch(hashes []uint64) { touchSets(m.hashes, 64-m.bits, hashes) }
+
 // use notes that a slot is the one used last.
 func (m *metWords) use(set int, way uint8) {
 	half := way >> 1

@@ -248,6 +248,7 @@ func NewScorer(m *Model) *Scorer {
 // Score computes the scores of every column for d. D must not change until the last call of Probabilities.
 func (s *Scorer) Score(d *text.Doc) {
 	s.doc, s.read = d, false
+	s.touchRows(d)
 	grams := s.scoreChars(d)
 	s.sum(d.Words, s.words, func(t *Space) bool { return t.WordScale != 0 })
 	s.sum(d.Concepts, s.concepts, func(t *Space) bool { return t.ConceptScale != 0 })
@@ -260,6 +261,17 @@ func (s *Scorer) Score(d *text.Doc) {
 		for c := range s.scores[i] {
 			s.scores[i][c] = float64(t.Bias[c]) + float64(t.Scale[c])*(t.WordScale*wordScale*float64(words[c])+
 				t.ConceptScale*conceptScale*float64(concepts[c])+charScale*float64(chars[c]))
+		}
+	}
+}
+
+// touchRows has the rows of the words and concepts fetched while something else is worked out. Those of all spaces lie side by side.
+func (s *Scorer) touchRows(d *text.Doc) {
+	for i := range s.m.Tables {
+		if t := &s.m.Tables[i]; t.readsWords() {
+			touchRows(t.rows, &t.place, d.Words)
+			touchRows(t.rows, &t.place, d.Concepts)
+			return
 		}
 	}
 }
@@ -298,13 +310,16 @@ const tokensAtOnce = mostRows / text.MaxGrams
 func (s *Scorer) scoreChars(d *text.Doc) int {
 	clear(s.chars)
 	s.hashes = s.hashes[:0]
+	for _, t := range d.Tokens {
+		s.hashes = append(s.hashes, s.hasher.of(d.Text(t)))
+	}
+	s.met.touch(s.hashes)
 	all := 0
-	for tokens := range slices.Chunk(d.Tokens, tokensAtOnce) {
+	for first := 0; first < len(d.Tokens); first += tokensAtOnce {
 		clear(s.total)
 		grams := 0
-		for _, t := range tokens {
-			hash := s.hasher.of(d.Text(t))
-			s.hashes = append(s.hashes, hash)
+		for i := first; i < min(first+tokensAtOnce, len(d.Tokens)); i++ {
+			t, hash := d.Tokens[i], s.hashes[i]
 			n := t.CountGrams()
 			if n == 0 {
 				continue

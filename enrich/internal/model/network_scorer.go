@@ -144,6 +144,7 @@ func (s *networkScorer) score(d *text.Doc, hashes []uint64) {
 		s.next[k] = nothing
 	}
 	tokens := d.Tokens[:min(len(d.Tokens), maxNetworkTokens)]
+	s.met.touch(hashes[:len(tokens)])
 	for i, t := range tokens {
 		slot, met := s.met.find(hashes[i])
 		if !met {
