@@ -351,25 +351,36 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 	if wordless(&w.doc) {
 		return
 	}
-	p := w.p[:len(c.risk.Labels)]
-	w.scorer.Probabilities(c.risk, p)
-	// Rules stand above the tone, because what they ask for is a risk whatever it is.
-	tone := risk.Tone(float64(r.PNegative))
-	for i := range p {
-		p[i] *= tone
-	}
-	modifiers := c.table.Apply(&w.doc, p)
-	r.Escalation = modifiers.Escalation()
+	p, named := w.p[:len(c.risk.Labels)], w.named[:len(c.risk.Labels)]
+	w.scorer.Reportable(c.risk, p)
+	modifiers := c.weighRisk(w, r, p)
 	beside := besideP * p[largest(p)]
-	named := w.named[:len(p)]
+	oneNamed := false
 	for i := range p {
 		least := namedP
 		if c.table.Tags[i].Severity <= everydaySeverity {
 			least = everydayP
 		}
 		named[i] = p[i] >= max(least, beside)
+		oneNamed = oneNamed || named[i]
 	}
+	if !oneNamed && c.mayNameGroup(p) {
+		// To a group even what is not worth reporting of its tags adds up.
+		w.scorer.Probabilities(c.risk, p)
+		modifiers = c.weighRisk(w, r, p)
+	}
+	r.Escalation = modifiers.Escalation()
 	c.nameRisk(w, r, p, named, modifiers)
+}
+
+// weighRisk weighs the tags' probabilities with the tone and by the rules, and returns the modifiers of the text. Rules stand above the tone, because what they ask for is a risk
+// whatever it is.
+func (c *Classifier) weighRisk(w *scratch, r *Result, p []float64) risk.Modifiers {
+	tone := risk.Tone(float64(r.PNegative))
+	for i := range p {
+		p[i] *= tone
+	}
+	return c.table.Apply(&w.doc, p)
 }
 
 // nameRisk writes the tags with their probabilities p, those that are named, and the severity, into r, which has none.
@@ -410,19 +421,34 @@ func (c *Classifier) reportRisk(r *Result, skip func(tag int) bool) {
 	}
 }
 
+// groupP is the probability that a text has one of a parent's tags, and how many those are.
+func (c *Classifier) groupP(p []float64, parent int) (atLeastOne float64, children int) {
+	miss := 1.0
+	for i, of := range c.parentOf {
+		if of == parent {
+			miss *= 1 - p[i]
+			children++
+		}
+	}
+	return 1 - miss, children
+}
+
+// mayNameGroup reports whether a group may be likely enough to be named, where probabilities under model.LeastReported were left out.
+func (c *Classifier) mayNameGroup(p []float64) bool {
+	for parent := range c.parents {
+		if p, children := c.groupP(p, parent); children > 1 && p+float64(children)*model.LeastReported >= parentP {
+			return true
+		}
+	}
+	return false
+}
+
 // setRiskGroup reports the parent of tags that are likely only together.
 func (c *Classifier) setRiskGroup(p []float64, r *Result) {
 	best, bestP := -1, parentP
 	for parent := range c.parents {
-		miss, children := 1.0, 0
-		for i, of := range c.parentOf {
-			if of == parent {
-				miss *= 1 - p[i]
-				children++
-			}
-		}
-		if children > 1 && 1-miss >= bestP {
-			best, bestP = parent, 1-miss
+		if p, children := c.groupP(p, parent); children > 1 && p >= bestP {
+			best, bestP = parent, p
 		}
 	}
 	if best < 0 {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/dwiarah/dwiarah/enrich/internal/model"
 	"github.com/dwiarah/dwiarah/enrich/models"
 	"github.com/dwiarah/dwiarah/schemas"
 	"github.com/dwiarah/dwiarah/schemas/event"
@@ -161,6 +162,39 @@ func TestOutboundTextsHaveAFunctionAndNoRisk(t *testing.T) {
 	f("Halo Kak, mohon kirim detailnya melalui DM ya", "other")
 	if got := c.Classify("Jadwal pelayanan", "", false).ContentFunction; got != "" {
 		t.Errorf("an inbound text has the function %q", got)
+	}
+}
+
+// TestGroupsCountWhatIsNotReported: where a group of tags is named, leaving out what is not worth reporting of them does not hide that it may be.
+func TestGroupsCountWhatIsNotReported(t *testing.T) {
+	c := classifier(t)
+	const small = model.LeastReported - 1e-9
+	named, alone := 0, 0
+	for i, parent := range c.parentOf {
+		for large := parentP - 0.1; large < parentP+0.1; large += 0.001 {
+			p, reported := make([]float64, len(c.parentOf)), make([]float64, len(c.parentOf))
+			for k, of := range c.parentOf {
+				if of == parent {
+					p[k] = small
+				}
+			}
+			p[i], reported[i] = large, large
+			var r, short Result
+			c.setRiskGroup(p, &r)
+			c.setRiskGroup(reported, &short)
+			if len(r.RiskTags) == 0 {
+				continue
+			}
+			if named++; len(short.RiskTags) > 0 {
+				alone++
+			}
+			if !c.mayNameGroup(reported) {
+				t.Errorf("%s is named with %v, but not to be expected of %v", r.RiskTag, p, reported)
+			}
+		}
+	}
+	if named == alone {
+		t.Errorf("%d groups were named, none because of what is not reported", named)
 	}
 }
 

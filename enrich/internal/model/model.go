@@ -389,6 +389,20 @@ func (s *Scorer) Probabilities(h *Head, p []float64) {
 	h.Calibrate(p, p)
 }
 
+// Reportable is Probabilities of a head whose labels do not exclude each other, but that what is surely under LeastReported is 0: most of it is, and that takes no exponential to see.
+func (s *Scorer) Reportable(h *Head, p []float64) {
+	if h.Kind != Sigmoid || h.Networks != 0 {
+		s.Probabilities(h, p)
+		return
+	}
+	for i, v := range s.Raw(h) {
+		v = h.Slope[i]*v + h.Offset[i]
+		if p[i] = 0; v > surelyUnreported {
+			p[i] = logistic(v)
+		}
+	}
+}
+
 // Likeliest returns the likeliest label of a softmax head in the document scored last, and whether its probability is at least least. P is room for the
 // probabilities, which need not be worked out where all the other labels together cannot reach the first.
 func (s *Scorer) Likeliest(h *Head, least float64, p []float64) (int, bool) {
@@ -442,12 +456,18 @@ func LogOdds(p float64) float64 {
 	return math.Log(p / (1 - p))
 }
 
+// surelyUnreported is the log-odds up to which a probability is under LeastReported, however it is rounded.
+var surelyUnreported = LogOdds(LeastReported) - 1e-6
+
+// logistic is the probability with those log-odds.
+func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
 // Report returns what a probability is reported as: itself, unless the head has a second calibration. It grows with p.
 func (h *Head) Report(p float64) float64 {
 	if h.Reported == nil {
 		return p
 	}
-	return 1 / (1 + math.Exp(-(h.Reported[0]*LogOdds(p) + h.Reported[1])))
+	return logistic(h.Reported[0]*LogOdds(p) + h.Reported[1])
 }
 
 // Unreport returns the probability that is reported as p.
@@ -455,14 +475,14 @@ func (h *Head) Unreport(p float64) float64 {
 	if h.Reported == nil {
 		return p
 	}
-	return 1 / (1 + math.Exp(-(LogOdds(p)-h.Reported[1])/h.Reported[0]))
+	return logistic((LogOdds(p) - h.Reported[1]) / h.Reported[0])
 }
 
 // Calibrate turns scores into probabilities; p and scores may be the same slice.
 func (h *Head) Calibrate(scores, p []float64) {
 	if h.Kind == Sigmoid {
 		for i, s := range scores {
-			p[i] = 1 / (1 + math.Exp(-(h.Slope[i]*s + h.Offset[i])))
+			p[i] = logistic(h.Slope[i]*s + h.Offset[i])
 		}
 		return
 	}

@@ -212,6 +212,12 @@ func TestCacheChangesNothing(t *testing.T) {
 				total += p[c]
 			}
 			if h.Kind != Softmax {
+				used.Reportable(h, q)
+				for c := range p {
+					if q[c] != p[c] && (q[c] != 0 || p[c] >= LeastReported) {
+						t.Fatalf("%q: head %s: %v is to report as %v", s, h.Name, p, q)
+					}
+				}
 				continue
 			}
 			if math.Abs(total-1) > 1e-9 {

@@ -73,14 +73,13 @@ type Table struct {
 	// RulesVersion is that of rules.yaml.
 	RulesVersion int
 	index        map[string]int
-	rules        []compiledRule
-	modifiers    []compiledRule
-	targets      []compiledRule
-	automatic    []compiledRule
-	// begins knows the words that a phrase of some rule begins with: nearly all texts have none, and then no rule is tried.
-	begins text.Filter
-	// beginning says of such a word which of the rules and then of the modifiers have a phrase that begins with it, as bits.
-	beginning map[uint32]uint64
+	// rules are those that raise a tag, and those that only set a modifier.
+	rules     []compiledRule
+	targets   []compiledRule
+	automatic []compiledRule
+	// begins knows the words that a phrase of one of the rules begins with, beginning has the phrases: nearly all words begin none.
+	begins    text.Filter
+	beginning map[uint32][]rulePhrase
 	// aboutBegins is begins for targets and automatic replies.
 	aboutBegins text.Filter
 }
@@ -112,7 +111,14 @@ type ruleFile struct {
 	Automatic []rule `yaml:"automatic"`
 }
 
+// rulePhrase is a phrase that a rule looks for, with the rule's place among the rules.
+type rulePhrase struct {
+	rule     int
+	sequence []uint32
+}
+
 type compiledRule struct {
+	// tag is -1 where the rule raises none.
 	tag               int
 	p                 float64
 	sets              int
@@ -171,10 +177,11 @@ func Read(files fs.FS, analyzer *text.Analyzer) (*Table, error) {
 	}
 	for _, r := range rules.Modifiers {
 		c := compile(analyzer, r)
+		c.tag = -1
 		if c.sets = modifierIndex(r.Modifier); c.sets < 0 {
 			faults = append(faults, fmt.Errorf("rules.yaml: unknown modifier %q", r.Modifier))
 		}
-		t.modifiers = append(t.modifiers, c)
+		t.rules = append(t.rules, c)
 	}
 	for _, r := range rules.Targets {
 		c := compile(analyzer, r)
@@ -189,16 +196,18 @@ func Read(files fs.FS, analyzer *text.Analyzer) (*Table, error) {
 		}
 		t.automatic = append(t.automatic, compile(analyzer, r))
 	}
-	if n := len(t.rules) + len(t.modifiers); n > 64 {
+	if n := len(t.rules); n > 64 {
 		faults = append(faults, fmt.Errorf("rules.yaml: %d rules and modifiers; at most 64 are allowed", n))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("reading the risk table: %w", err)
 	}
-	t.beginning = map[uint32]uint64{}
-	for i, r := range slices.Concat(t.rules, t.modifiers) {
-		for h := range r.any.byFirst {
-			t.beginning[h] |= 1 << i
+	t.beginning = map[uint32][]rulePhrase{}
+	for i, r := range t.rules {
+		for h, sequences := range r.any.byFirst {
+			for _, sequence := range sequences {
+				t.beginning[h] = append(t.beginning[h], rulePhrase{i, sequence})
+			}
 		}
 	}
 	t.begins = text.NewFilter(slices.Collect(maps.Keys(t.beginning)))
@@ -306,19 +315,25 @@ func (p *phrases) at(tokens []text.Token, i int) bool {
 	if !p.begins.May(tokens[i].Hash) {
 		return false
 	}
-next:
 	for _, sequence := range p.byFirst[tokens[i].Hash] {
-		if i+len(sequence) > len(tokens) {
-			continue
+		if follows(tokens[i:], sequence) {
+			return true
 		}
-		for j, h := range sequence {
-			if tokens[i+j].Hash != h {
-				continue next
-			}
-		}
-		return true
 	}
 	return false
+}
+
+// follows reports whether the tokens begin with the sequence.
+func follows(tokens []text.Token, sequence []uint32) bool {
+	if len(sequence) > len(tokens) {
+		return false
+	}
+	for j, h := range sequence {
+		if tokens[j].Hash != h {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *phrases) anywhere(tokens []text.Token) bool {
@@ -341,17 +356,18 @@ func compile(a *text.Analyzer, r rule) compiledRule {
 func (r *compiledRule) fires(tokens []text.Token, places []int16) bool {
 	for _, place := range places {
 		i := int(place)
-		if !r.any.at(tokens, i) {
-			continue
-		}
-		if len(r.near.byFirst) == 0 || r.nearby(tokens, i) {
+		if r.any.at(tokens, i) && r.nearby(tokens, i) {
 			return !r.unless.anywhere(tokens)
 		}
 	}
 	return false
 }
 
+// nearby reports whether what the rule wants near its phrase stands near token i.
 func (r *compiledRule) nearby(tokens []text.Token, i int) bool {
+	if len(r.near.byFirst) == 0 {
+		return true
+	}
 	for j := max(0, i-r.within); j < len(tokens) && j <= i+r.within; j++ {
 		if r.near.at(tokens, j) {
 			return true
@@ -366,28 +382,28 @@ const ruleTokens = 512
 // Apply raises p (one entry a tag, in order of precedence) where a rule is exact, and returns the modifiers of the text.
 func (t *Table) Apply(d *text.Doc, p []float64) Modifiers {
 	tokens := d.Tokens[:min(len(d.Tokens), ruleTokens)]
-	var room [ruleTokens]int16
-	places := placesOf(&t.begins, tokens, room[:0])
-	begun := uint64(0)
-	for _, i := range places {
-		begun |= t.beginning[tokens[i].Hash]
-	}
 	var m Modifiers
-	if begun == 0 {
-		return m
-	}
-	for i := range t.rules {
-		r := &t.rules[i]
-		if begun>>i&1 != 0 && r.fires(tokens, places) {
-			p[r.tag] = max(p[r.tag], r.p)
+	settled := uint64(0)
+	for i := range tokens {
+		h := tokens[i].Hash
+		if !t.begins.May(h) {
+			continue
+		}
+		for _, phrase := range t.beginning[h] {
+			r := &t.rules[phrase.rule]
+			if settled>>phrase.rule&1 != 0 || !follows(tokens[i:], phrase.sequence) || !r.nearby(tokens, i) {
+				continue
+			}
+			settled |= 1 << phrase.rule
+			if r.unless.anywhere(tokens) {
+				continue
+			}
+			if r.tag >= 0 {
+				p[r.tag] = max(p[r.tag], r.p)
+			}
 			if r.sets >= 0 {
 				m |= 1 << r.sets
 			}
-		}
-	}
-	for i := range t.modifiers {
-		if begun>>(len(t.rules)+i)&1 != 0 && t.modifiers[i].fires(tokens, places) {
-			m |= 1 << t.modifiers[i].sets
 		}
 	}
 	return m
