@@ -28,6 +28,7 @@ const cookbook = "../../../schemas/clickhouse/cookbook"
 var askedOf = map[string]string{
 	"18_which_posts_bait.sql":            "dishub-nusahalimar",
 	"19_which_posts_engage.sql":          "dishub-nusahalimar",
+	"20_what_share_is_automatic.sql":     "dukcapil-argaluhur",
 	"28_does_it_look_arranged.sql":       "dishub-nusahalimar",
 	"29_what_if_bots_count_less.sql":     "dishub-nusahalimar",
 	"30_which_growth_is_unexplained.sql": "dishub-nusahalimar",
