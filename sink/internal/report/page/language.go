@@ -81,7 +81,13 @@ func (t *tongue) signed(text string, x float64) string {
 }
 
 // duration writes seconds in the two largest units that matter.
-func (t *tongue) duration(seconds float64) string {
+func (t *tongue) duration(seconds float64) string { return t.time(seconds, 86400) }
+
+// workingTime writes seconds of working hours as duration does, without days: 24 of them are over three days of work.
+func (t *tongue) workingTime(seconds float64) string { return t.time(seconds, math.MaxInt64) }
+
+// time writes seconds in the two largest units that matter; a day has dayS seconds.
+func (t *tongue) time(seconds float64, dayS int64) string {
 	sign := ""
 	if seconds < 0 {
 		sign, seconds = minus, -seconds
@@ -95,7 +101,7 @@ func (t *tongue) duration(seconds float64) string {
 		unit = 60
 	}
 	s := int64(math.Round(seconds/unit) * unit)
-	parts := []int64{s / 86400, s % 86400 / 3600, s % 3600 / 60, s % 60}
+	parts := []int64{s / dayS, s % dayS / 3600, s % 3600 / 60, s % 60}
 	var out []string
 	for n, part := range parts {
 		if part != 0 {

@@ -8,11 +8,12 @@ import (
 type unit string
 
 const (
-	share   unit = "share"   // 0 to 1
-	seconds unit = "seconds" // of wall or business time
-	index   unit = "index"   // a number without a unit
-	count   unit = "count"
-	turns   unit = "turns" // of a conversation
+	share          unit = "share"           // 0 to 1
+	seconds        unit = "seconds"         // by the clock on the wall
+	workingSeconds unit = "working_seconds" // by one that runs in working hours only
+	index          unit = "index"           // a number without a unit
+	count          unit = "count"
+	turns          unit = "turns" // of a conversation
 )
 
 // measure is one figure of a report under its stable name, which is the row's name in the CSV file.
@@ -107,8 +108,8 @@ func measures(f *figures.Figures) []measure {
 	case *w.BN == 0:
 		businessMedian = whyNoRequests
 	}
-	add(measure{key: "b_km_median_s", group: groupWait, unit: seconds, value: w.BKMMedianS, n: maybe(w.BN)}, businessMedian)
-	add(measure{key: "b_rmst_7d_s", group: groupWait, unit: seconds, value: w.BRMST7dS, n: maybe(w.BN)}, business)
+	add(measure{key: "b_km_median_s", group: groupWait, unit: workingSeconds, value: w.BKMMedianS, n: maybe(w.BN)}, businessMedian)
+	add(measure{key: "b_rmst_7d_s", group: groupWait, unit: workingSeconds, value: w.BRMST7dS, n: maybe(w.BN)}, business)
 	add(measure{key: "b_out_of_hours", group: groupWait, unit: count, value: maybe(w.BOutOfHours)}, business)
 	add(measure{key: "answered_p50_s", group: groupWait, unit: seconds, value: w.AnsweredP50S, n: whole(w.Replied), aside: true}, whyNoAnswers)
 	add(measure{key: "answered_p90_s", group: groupWait, unit: seconds, value: w.AnsweredP90S, n: whole(w.Replied), aside: true}, whyNoAnswers)

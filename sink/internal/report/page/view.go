@@ -240,6 +240,8 @@ func (w *writer) number(u unit, x float64) string {
 		return w.t.share(x, 1)
 	case seconds:
 		return w.t.duration(x)
+	case workingSeconds:
+		return w.t.workingTime(x)
 	case count:
 		return w.t.decimals(x, 0)
 	case turns:

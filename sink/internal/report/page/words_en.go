@@ -69,7 +69,7 @@ var english = map[string]string{
 	"m_km_median_s":       "Median wait (Kaplan–Meier)",
 	"m_rmst_7d_s":         "Mean wait restricted to 7 days",
 	"m_b_km_median_s":     "Median wait, working hours",
-	"m_b_rmst_7d_s":       "Mean wait restricted to 7 days, working hours",
+	"m_b_rmst_7d_s":       "Mean wait restricted to 168 h, working hours",
 	"m_b_out_of_hours":    "Asked and answered out of hours",
 	"m_answered_p50_s":    "The answered: half within (p50)",
 	"m_answered_p90_s":    "The answered: 90% within (p90)",

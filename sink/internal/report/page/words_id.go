@@ -69,7 +69,7 @@ var indonesian = map[string]string{
 	"m_km_median_s":       "Median waktu tunggu (Kaplan–Meier)",
 	"m_rmst_7d_s":         "Rata-rata tunggu dibatasi 7 hari (restricted mean)",
 	"m_b_km_median_s":     "Median waktu tunggu, jam kerja",
-	"m_b_rmst_7d_s":       "Rata-rata tunggu dibatasi 7 hari, jam kerja",
+	"m_b_rmst_7d_s":       "Rata-rata tunggu dibatasi 168 jam, jam kerja",
 	"m_b_out_of_hours":    "Dijawab seluruhnya di luar jam kerja",
 	"m_answered_p50_s":    "Yang dijawab: separuhnya dalam (p50)",
 	"m_answered_p90_s":    "Yang dijawab: 90% dalam (p90)",
