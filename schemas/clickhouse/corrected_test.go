@@ -14,7 +14,7 @@ import (
 	"github.com/dwiarah/dwiarah/schemas/shares"
 )
 
-// TestCorrectedShares compares the corrected shares of metric_sentiment and metric_risk with package reference: worlds of enough messages, of one or several model
+// TestCorrectedShares compares the corrected shares of metric_sentiment and metric_risk, and the model versions that every view names, with package reference: worlds of enough messages, of one or several model
 // versions, with confusion matrices that suffice, and ones that do not quite.
 func TestCorrectedShares(t *testing.T) {
 	conn := migrated(t)
@@ -47,7 +47,7 @@ func TestCorrectedShares(t *testing.T) {
 		if slices.ContainsFunc(risk, func(r reference.RiskRow) bool { return r.Calibrated && *r.Share != r.RawShare }) {
 			corrected["metric_risk"]++
 		}
-		for view, want := range map[string][]record{"metric_sentiment": {columns(sentiment)}, "metric_risk": records(risk)} {
+		for view, want := range map[string][]record{"metric_sentiment": {columns(sentiment)}, "metric_risk": records(risk), "metric_quality": {columns(reading.Quality(from, to))}} {
 			compare(t, view+" of "+w.institution, metric(t, conn, view, w.institution, from.Format(instant), to.Format(instant)), want)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -457,6 +458,13 @@ type RiskRow struct {
 	ShareHi *float64 `json:"share_hi"`
 	// Calibrated tells that every model version in the period was measured on the stream with labels of this tag.
 	Calibrated bool `json:"calibrated"`
+	// ModelVersions labelled the Messages, in order.
+	ModelVersions []string `json:"model_versions"`
+}
+
+// named are model versions in order, without that of messages which none has labelled.
+func named(versions iter.Seq[string]) []string {
+	return append([]string{}, slices.DeleteFunc(slices.Sorted(versions), func(v string) bool { return v == "" })...)
 }
 
 // noRisk is the tag of a message that carries none.
@@ -494,6 +502,7 @@ func (r *Reading) Risk(from, to time.Time) []RiskRow {
 	}
 	var rows []RiskRow
 	for _, row := range byTag {
+		row.ModelVersions = named(maps.Keys(first))
 		r.putShare(row, first, from)
 		rows = append(rows, *row)
 	}

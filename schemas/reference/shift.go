@@ -2,6 +2,7 @@ package reference
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -102,6 +103,8 @@ type Quality struct {
 	DeleteLatencyP99S *float64 `json:"delete_latency_p99_s"`
 	DriftPSI          *float64 `json:"drift_psi"`
 	N                 int      `json:"n"`
+	// ModelVersions labelled the standing messages, in order.
+	ModelVersions []string `json:"model_versions"`
 }
 
 // Quality is M25 of a period that is over.
@@ -132,8 +135,10 @@ func (r *Reading) Quality(from, to time.Time) Quality {
 		hash   uint64
 	}
 	texts := map[text]bool{}
+	versions := map[string]bool{}
 	for _, x := range r.during(from, to) {
 		q.N++
+		versions[x.labels.GetModelVersion()] = true
 		if !strings.HasPrefix(x.Connector, "archive:") {
 			lags = append(lags, float64(x.IngestedAtMs-x.CreatedAtMs)/1000)
 		}
@@ -142,6 +147,7 @@ func (r *Reading) Quality(from, to time.Time) Quality {
 			texts[text{x.AuthorKey, x.TextHash}] = true
 		}
 	}
+	q.ModelVersions = named(maps.Keys(versions))
 	q.LagP95S = quantile(lags, 0.95)
 	q.DuplicateShare = ratio(float64(hashed-len(texts)), float64(hashed))
 

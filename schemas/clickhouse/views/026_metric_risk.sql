@@ -45,12 +45,13 @@ WITH
         ARRAY JOIN tags AS tag
         GROUP BY model_version, tag
     ),
-    -- What is known of a tag: (n, severity_max, load, authors, messages, firsts); then, for each model version in the period, (model_version, messages, firsts).
+    -- What is known of a tag: (n, severity_max, load, authors, messages, firsts, model versions); then, for each model version in the period, (model_version, messages, firsts).
     tagged AS
     (
         SELECT
             tag,
-            (sum(n), max(severity), toFloat64(sum(load)), uniqExactIfMerge(writers), arraySum(v -> v.2, any(versions)), sum(firsts)) AS known,
+            (sum(n), max(severity), toFloat64(sum(load)), uniqExactIfMerge(writers), arraySum(v -> v.2, any(versions)), sum(firsts),
+                arraySort(arrayFilter(v -> v != '', arrayMap(v -> toString(v.1), any(versions))))) AS known,
             arrayMap((versions, named) -> arrayMap(v -> (v.1, v.2, arraySum(c -> if(c.1 = v.1, c.2, 0), named)), versions), [any(versions)], [groupArray((model_version, firsts))])[1] AS counted
         FROM (SELECT *, groupArrayIf((model_version, n), tag = '') OVER () AS versions FROM carried)
         WHERE tag != ''
@@ -148,7 +149,8 @@ SELECT
     of.1 AS share,
     of.2 AS share_lo,
     of.3 AS share_hi,
-    CAST(corrected, 'Bool') AS calibrated
+    CAST(corrected, 'Bool') AS calibrated,
+    known.7 AS model_versions
 FROM shared
 ORDER BY load DESC, risk_tag
-COMMENT 'What the public''s messages put at stake, a row per risk tag: n messages from a number of distinct authors, the greatest severity (0..5) and the load: the sum over messages of a weight of the severity (0, 1, 2, 4, 8, 16 unless set otherwise) x the probability of the tag x (1 - the probability of a bot) x log2(2 + followers), times crisis_factor, which is above 1 if a crisis is on record for the year before to. Of all messages to the institution, primary have the tag as their first; raw_share is their share. share is the same corrected for the classifier''s known errors on this stream where calibrated is true, that is where enough labels by people (200, 5 of the tag) measure every model version in the period; else it is the raw one. share_lo..share_hi is its 95 % interval; all three NULL under 50 messages. A tag belongs to a message, never to a person. Parameters: institution, from, to. In METRICS.md: M18.'
+COMMENT 'What the public''s messages put at stake, a row per risk tag: n messages from a number of distinct authors, the greatest severity (0..5) and the load: the sum over messages of a weight of the severity (0, 1, 2, 4, 8, 16 unless set otherwise) x the probability of the tag x (1 - the probability of a bot) x log2(2 + followers), times crisis_factor, which is above 1 if a crisis is on record for the year before to. Of all messages to the institution, primary have the tag as their first; raw_share is their share. share is the same corrected for the classifier''s known errors on this stream where calibrated is true, that is where enough labels by people (200, 5 of the tag) measure every model version in the period; else it is the raw one. share_lo..share_hi is its 95 % interval; all three NULL under 50 messages. model_versions: whose answers these are. A tag belongs to a message, never to a person. Parameters: institution, from, to. In METRICS.md: M18.'

@@ -65,11 +65,13 @@ SELECT
     if(least(now_labelled, before_labelled) < setting['quality_least_labels'], NULL, arraySum(
         (x, y) -> ((x + 0.5) / (now_labelled + 1.5) - (y + 0.5) / (before_labelled + 1.5)) * log(((x + 0.5) / (now_labelled + 1.5)) / ((y + 0.5) / (before_labelled + 1.5))),
         now_labels, before_labels)) AS drift_psi,
-    messages AS n
+    messages AS n,
+    versions AS model_versions
 FROM
 (
     SELECT
         countIf(here) AS messages,
+        CAST(arraySort(groupUniqArrayIf(model_version, here AND model_version != '')), 'Array(String)') AS versions,
         quantileExactInclusiveOrNullIf(0.95)(dateDiff('millisecond', created_at, ingested_at) / 1000, here AND NOT startsWith(connector, 'archive:')) AS lag_p95,
         countIf(here AND role = 'addressed' AND text_hash != 0) AS hashed,
         hashed - uniqExactIf((author_key, text_hash), here AND role = 'addressed' AND text_hash != 0) AS repeated,
@@ -87,4 +89,4 @@ FROM
             AND deleted_at IS NULL
     )
 )
-COMMENT 'Can the figures of the period be trusted. coverage: the part of the time that the connectors read completely (coverage_worst: the least of the connectors); greyed_out: coverage is unknown or under 0.95, show other figures in grey. lag_p95_s: from a message to its reading, archives left out. duplicate_share: of the messages to the institution with a text of some length, those that repeat an earlier one of their author. delete_latency_p99_s: from a deletion to our knowing of it. drift_psi: how far the labels of the classifier have moved from those of the 90 days before (population stability index, above 0.25 is a lot; NULL under 50 labels). n: messages. Parameters: institution, from, to. One row. In METRICS.md: M25.'
+COMMENT 'Can the figures of the period be trusted. coverage: the part of the time that the connectors read completely (coverage_worst: the least of the connectors); greyed_out: coverage is unknown or under 0.95, show other figures in grey. lag_p95_s: from a message to its reading, archives left out. duplicate_share: of the messages to the institution with a text of some length, those that repeat an earlier one of their author. delete_latency_p99_s: from a deletion to our knowing of it. drift_psi: how far the labels of the classifier have moved from those of the 90 days before (population stability index, above 0.25 is a lot; NULL under 50 labels). n: messages. model_versions: whose labels all figures of the period are made of; of more than one, enrich backfill makes one. Parameters: institution, from, to. One row. In METRICS.md: M25.'
