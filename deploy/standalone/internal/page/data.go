@@ -85,6 +85,8 @@ type Sentiment struct {
 	Positive *float64 `ch:"shown_positive"`
 	// Calibrated is true where labels by people have corrected the shares; else they are the raw ones.
 	Calibrated bool `ch:"calibrated"`
+	// ModelVersions are those whose answers these are.
+	ModelVersions []string `ch:"model_versions"`
 }
 
 // Risk is a row of metric_risk.
@@ -256,7 +258,7 @@ func detail(ctx context.Context, conn driver.Conn, in Institution, days int) (de
 		return d, err
 	}
 	if d.Sentiment, err = one[Sentiment](ctx, conn, `
-SELECT n, calibrated, if(calibrated, negative, raw_negative) AS shown_negative, if(calibrated, neutral, raw_neutral) AS shown_neutral, if(calibrated, positive, raw_positive) AS shown_positive
+SELECT n, calibrated, if(calibrated, negative, raw_negative) AS shown_negative, if(calibrated, neutral, raw_neutral) AS shown_neutral, if(calibrated, positive, raw_positive) AS shown_positive, model_versions
 FROM metric_sentiment(`+arg+`)`, args); err != nil {
 		return d, err
 	}

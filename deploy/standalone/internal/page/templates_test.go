@@ -68,3 +68,17 @@ func TestSharesOfRiskOnThePage(t *testing.T) {
 		}
 	}
 }
+
+// Two model versions behind a period are told; one is not.
+func TestModelVersionsOnThePage(t *testing.T) {
+	d := detailData{Sentiment: Sentiment{N: 60, ModelVersions: []string{"1-a", "2-b"}}}
+	d.NowObs = time.Date(2026, 3, 9, 0, 0, 0, 0, time.UTC)
+	const want = "2 model versions labelled the messages of the period (1-a, 2-b)"
+	if got := words(t, "institution.html", d, "What hurts"); !strings.HasPrefix(got, want) {
+		t.Errorf("%.90q, want %q", got, want)
+	}
+	d.Sentiment.ModelVersions = d.Sentiment.ModelVersions[:1]
+	if got := words(t, "institution.html", d, "What hurts"); !strings.HasPrefix(got, "Risk tags of messages") {
+		t.Errorf("%.90q, want the tags at once", got)
+	}
+}
