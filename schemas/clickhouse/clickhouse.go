@@ -18,13 +18,16 @@ const Database = "dwiarah"
 //go:embed migrations/*.sql views/*.sql
 var files embed.FS
 
-// script is one SQL file: one statement that makes one object.
+// script is one SQL file: the statement that makes one object, and those that say what its columns hold; or such statements alone.
 type script struct {
 	// name is the path in this package, as errors and the record of migrations show it.
 	name     string
 	sql      string
 	checksum string
 }
+
+// statements are those of the file: a semicolon at a line's end stands between two.
+func (s script) statements() []string { return strings.Split(s.sql, ";\n") }
 
 // object is the name of what the script makes.
 func (s script) object() string {

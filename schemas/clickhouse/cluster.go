@@ -26,6 +26,8 @@ var (
 	rowsForm = regexp.MustCompile(`(?m)^INSERT INTO (\w+) \(`)
 	// settingForm is a migration that changes how a table is stored.
 	settingForm = regexp.MustCompile(`(?m)^ALTER TABLE (\w+) MODIFY SETTING `)
+	// columnsForm says what the columns of a table or view hold.
+	columnsForm = regexp.MustCompile(`(?m)^ALTER TABLE (\w+)\n`)
 	viewForm    = regexp.MustCompile(`(?m)^CREATE OR REPLACE VIEW (\w+) AS$`)
 	comment     = regexp.MustCompile(`\nCOMMENT '(.*)'$`)
 )
@@ -87,7 +89,7 @@ func cluster(name, database string, from fs.FS) ([]string, error) {
 // parameters is made on each shard as NAME_local, over what lies there under the names of local, with a Distributed table before it: its joins never leave the shard, and the
 // condition on the institution, which stands beside its name wherever it is read, finds the shard.
 func (s script) viewOnCluster(name, database string, objects, local []string) ([]string, error) {
-	body, said, commented := strings.Cut(s.sql, "\nCOMMENT '")
+	body, said, commented := strings.Cut(s.statements()[0], "\nCOMMENT '")
 	if !viewForm.MatchString(body) || !commented {
 		return nil, fmt.Errorf("%s: no CREATE OR REPLACE VIEW NAME AS on a line of its own, or no COMMENT at its end", s.name)
 	}
@@ -100,10 +102,12 @@ func (s script) viewOnCluster(name, database string, objects, local []string) ([
 	body = readFrom(body, local, database+".${2}_local")
 	body = readFrom(body, objects, database+".$2")
 	body = regexp.MustCompile(`([^.\w])(`+strings.Join(local, "|")+`)\.`).ReplaceAllString(body, "${1}${2}_local.")
-	return []string{
-		viewForm.ReplaceAllString(body, "CREATE OR REPLACE VIEW "+whole+"_local"+on+" AS") + said,
-		"CREATE OR REPLACE TABLE " + whole + on + " AS " + whole + "_local\nENGINE = Distributed(" + name + ", " + database + ", " + s.object() + "_local, " + shardingKey + ")" + said,
-	}, nil
+	made := []string{viewForm.ReplaceAllString(body, "CREATE OR REPLACE VIEW "+whole+"_local"+on+" AS") + said}
+	for _, columns := range s.statements()[1:] {
+		made = append(made, columnsForm.ReplaceAllString(columns, "ALTER TABLE "+whole+"_local"+on+"\n"))
+	}
+	return append(made,
+		"CREATE OR REPLACE TABLE "+whole+on+" AS "+whole+"_local\nENGINE = Distributed("+name+", "+database+", "+s.object()+"_local, "+shardingKey+")"+said), nil
 }
 
 // readFrom gives tables and views other names where a query reads them; in the new one, ${2} is the old.
@@ -111,10 +115,32 @@ func readFrom(query string, names []string, to string) string {
 	return regexp.MustCompile(`\b(FROM |JOIN )(`+strings.Join(names, "|")+`)\b`).ReplaceAllString(query, "${1}"+to)
 }
 
-// onCluster returns a table's statements on a cluster.
-func (s script) onCluster(name, database string) ([]string, error) {
+// onCluster returns a migration's statements on a cluster.
+func (s script) onCluster(name, database string) (list []string, err error) {
+	for _, statement := range s.statements() {
+		made, err := script{name: s.name, sql: statement}.statementOnCluster(name, database)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, made...)
+	}
+	return list, nil
+}
+
+func (s script) statementOnCluster(name, database string) ([]string, error) {
 	if rows := rowsForm.FindStringSubmatch(s.sql); rows != nil && !slices.Contains(sharded, rows[1]) {
 		return []string{rowsForm.ReplaceAllString(s.sql, "INSERT INTO "+database+".$1 (")}, nil
+	}
+	if columns := columnsForm.FindStringSubmatch(s.sql); columns != nil {
+		of := []string{columns[1]}
+		if slices.Contains(sharded, columns[1]) {
+			of = append(of, columns[1]+"_local")
+		}
+		var made []string
+		for _, table := range of {
+			made = append(made, columnsForm.ReplaceAllString(s.sql, "ALTER TABLE "+database+"."+table+" ON CLUSTER "+name+"\n"))
+		}
+		return made, nil
 	}
 	if settings := settingForm.FindStringSubmatch(s.sql); settings != nil {
 		table := settings[1]
@@ -125,7 +151,7 @@ func (s script) onCluster(name, database string) ([]string, error) {
 	}
 	m := tableForm.FindStringSubmatch(s.sql)
 	if m == nil {
-		return nil, fmt.Errorf("%s: not of the form CREATE TABLE IF NOT EXISTS NAME (...) ENGINE = ..., INSERT INTO NAME (...) or ALTER TABLE NAME MODIFY SETTING ...", s.name)
+		return nil, fmt.Errorf("%s: not of the form CREATE TABLE IF NOT EXISTS NAME (...) ENGINE = ..., INSERT INTO NAME (...), ALTER TABLE NAME MODIFY SETTING ... or ALTER TABLE NAME and on lines of their own COMMENT COLUMN ...", s.name)
 	}
 	head, table, columns, engine, arguments, rest := m[1], m[2], m[3], m[4], m[5], m[6]
 	if !strings.HasSuffix(engine, "MergeTree") {

@@ -34,12 +34,13 @@ func inlined(views []script) ([]script, error) {
 
 // body is the SELECT of a view; false for something else.
 func (s script) body() (string, bool) {
-	made := viewForm.FindStringIndex(s.sql)
-	said := comment.FindStringIndex(s.sql)
+	sql := s.statements()[0]
+	made := viewForm.FindStringIndex(sql)
+	said := comment.FindStringIndex(sql)
 	if made == nil || said == nil {
 		return "", false
 	}
-	return s.sql[made[1]:said[0]], true
+	return sql[made[1]:said[0]], true
 }
 
 // inline puts the bodies, by the name of their view, in the place of the calls in sql. Calls of views that bodies lacks stay.

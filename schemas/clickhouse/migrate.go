@@ -155,8 +155,10 @@ func (r *migrationRecord) check(migrations []script) error {
 }
 
 func (r *migrationRecord) apply(ctx context.Context, s script) error {
-	if err := r.conn.Exec(ctx, s.sql); err != nil {
-		return fmt.Errorf("applying %s: %w", s.name, err)
+	for _, statement := range s.statements() {
+		if err := r.conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("applying %s: %w", s.name, err)
+		}
 	}
 	return r.note(ctx, s.name, s.checksum)
 }
