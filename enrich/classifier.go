@@ -131,9 +131,11 @@ type Classifier struct {
 
 	sentiment, language, risk, reply, toxic, function, sarcasm *model.Head
 
-	parentOf []int
-	parents  []string
-	scratch  *scratches
+	// leastNamed is the least probability at which each tag is named.
+	leastNamed []float64
+	parentOf   []int
+	parents    []string
+	scratch    *scratches
 
 	// adapted is nil for the model itself.
 	adapted *adapted
@@ -178,6 +180,13 @@ func NewClassifierFrom(artefact []byte) (*Classifier, error) {
 	}
 	if got, want := strings.Join(c.risk.Labels, " "), strings.Join(c.table.Names(), " "); got != want {
 		return nil, fmt.Errorf("loading the classifier: model %s knows the risk tags %s, the code book has %s", m.Version, got, want)
+	}
+	for _, tag := range c.table.Tags {
+		least := namedP
+		if tag.Severity <= everydaySeverity {
+			least = everydayP
+		}
+		c.leastNamed = append(c.leastNamed, least)
 	}
 	c.parentOf, c.parents = c.table.Parents()
 	widest := len(c.parents)
@@ -357,14 +366,10 @@ func (c *Classifier) setRisk(w *scratch, r *Result) {
 	beside := besideP * p[largest(p)]
 	oneNamed := false
 	for i := range p {
-		least := namedP
-		if c.table.Tags[i].Severity <= everydaySeverity {
-			least = everydayP
-		}
-		named[i] = p[i] >= max(least, beside)
+		named[i] = p[i] >= max(c.leastNamed[i], beside)
 		oneNamed = oneNamed || named[i]
 	}
-	if !oneNamed && c.mayNameGroup(p) {
+	if !oneNamed && mayNameGroup(p) {
 		// To a group even what is not worth reporting of its tags adds up.
 		w.scorer.Probabilities(c.risk, p)
 		modifiers = c.weighRisk(w, r, p)
@@ -421,34 +426,31 @@ func (c *Classifier) reportRisk(r *Result, skip func(tag int) bool) {
 	}
 }
 
-// groupP is the probability that a text has one of a parent's tags, and how many those are.
-func (c *Classifier) groupP(p []float64, parent int) (atLeastOne float64, children int) {
-	miss := 1.0
-	for i, of := range c.parentOf {
-		if of == parent {
-			miss *= 1 - p[i]
-			children++
-		}
+// mayNameGroup reports whether a group may be likely enough to be named, where probabilities under model.LeastReported may be left out: nearly always all tags together are not.
+func mayNameGroup(p []float64) bool {
+	atMost := 0.0
+	for _, v := range p {
+		atMost += max(v, model.LeastReported)
 	}
-	return 1 - miss, children
-}
-
-// mayNameGroup reports whether a group may be likely enough to be named, where probabilities under model.LeastReported were left out.
-func (c *Classifier) mayNameGroup(p []float64) bool {
-	for parent := range c.parents {
-		if p, children := c.groupP(p, parent); children > 1 && p+float64(children)*model.LeastReported >= parentP {
-			return true
-		}
-	}
-	return false
+	return atMost >= parentP
 }
 
 // setRiskGroup reports the parent of tags that are likely only together.
 func (c *Classifier) setRiskGroup(p []float64, r *Result) {
+	if !mayNameGroup(p) {
+		return
+	}
 	best, bestP := -1, parentP
 	for parent := range c.parents {
-		if p, children := c.groupP(p, parent); children > 1 && p >= bestP {
-			best, bestP = parent, p
+		miss, children := 1.0, 0
+		for i, of := range c.parentOf {
+			if of == parent {
+				miss *= 1 - p[i]
+				children++
+			}
+		}
+		if children > 1 && 1-miss >= bestP {
+			best, bestP = parent, 1-miss
 		}
 	}
 	if best < 0 {

@@ -188,7 +188,7 @@ func TestGroupsCountWhatIsNotReported(t *testing.T) {
 			if named++; len(short.RiskTags) > 0 {
 				alone++
 			}
-			if !c.mayNameGroup(reported) {
+			if !mayNameGroup(reported) {
 				t.Errorf("%s is named with %v, but not to be expected of %v", r.RiskTag, p, reported)
 			}
 		}

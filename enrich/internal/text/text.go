@@ -9,6 +9,7 @@ package text
 import (
 	"bytes"
 	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/bits"
@@ -198,9 +199,7 @@ func (a *Analyzer) Analyze(d *Doc, s string) {
 	if d.seen == nil {
 		d.seen = make([]seenFeature, 1<<seenBits)
 	}
-	if isASCII(s) {
-		d.src = append(d.src[:0], s...)
-	} else {
+	if d.src = append(d.src[:0], s...); !isASCII(d.src) {
 		d.src = norm.NFKC.AppendString(d.src[:0], s)
 	}
 	if len(d.src) > 2*MaxBytes {
@@ -213,8 +212,13 @@ func (a *Analyzer) Analyze(d *Doc, s string) {
 }
 
 // isASCII holds for most texts, which NFKC leaves as they are.
-func isASCII(s string) bool {
-	for i := range len(s) {
+func isASCII(s []byte) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		if binary.LittleEndian.Uint64(s)&0x8080808080808080 != 0 {
+			return false
+		}
+	}
+	for i := range s {
 		if s[i] >= utf8.RuneSelf {
 			return false
 		}
@@ -442,12 +446,14 @@ func isIgnorable(r rune) bool {
 // of that kind, and then it has done nothing.
 func (a *Analyzer) plainWord(d *Doc, s []byte) int {
 	start := len(d.buf)
+	d.buf = slices.Grow(d.buf, maxWordRunes)
+	room := d.buf[start:][:maxWordRunes]
 	h, upper, run := uint32(offset), 0, 0
 	previous := byte(0)
 	n := 0
 	for ; n < len(s); n++ {
-		c := s[n] | 0x20
-		if c < 'a' || c > 'z' {
+		c := lower[s[n]]
+		if c == 0 {
 			break
 		}
 		if c != s[n] {
@@ -457,17 +463,16 @@ func (a *Analyzer) plainWord(d *Doc, s []byte) int {
 		if c != previous {
 			previous, run = c, 1
 		}
-		if run == 3 || n == maxWordRunes {
-			d.buf = d.buf[:start]
+		if run == 3 || n == len(room) {
 			return 0
 		}
 		h = (h ^ uint32(c)) * prime
-		d.buf = append(d.buf, c)
+		room[n] = c
 	}
 	if n == 0 || n < len(s) && mayGoOn[s[n]] {
-		d.buf = d.buf[:start]
 		return 0
 	}
+	d.buf = d.buf[:start+n]
 	if upper >= 3 && upper == n {
 		d.Shape.Shouted++
 	}
@@ -477,6 +482,14 @@ func (a *Analyzer) plainWord(d *Doc, s []byte) int {
 	a.resolve(d)
 	return n
 }
+
+// lower is the small letter of each letter of ASCII, and 0 of any other byte.
+var lower = func() (of [256]byte) {
+	for c := byte('a'); c <= 'z'; c++ {
+		of[c], of[c-'a'+'A'] = c, c
+	}
+	return of
+}()
 
 // mayGoOn says with which bytes a word may go on after a letter: not with white space, nor with punctuation but these.
 var mayGoOn = func() (may [256]bool) {
