@@ -230,7 +230,7 @@ func (p *Page) label(r *http.Request) (any, error) {
 func (p *Page) answer(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 1<<14)
 	if subtle.ConstantTimeCompare([]byte(r.PostFormValue("token")), []byte(p.labels.token)) != 1 {
-		http.Error(w, "this form is of another run of the program: load the page again", http.StatusForbidden)
+		p.refuse(w, r, http.StatusForbidden, "the program was started again since this message was shown, and the label is not stored; the message may be asked again")
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), renderLimit)
@@ -242,7 +242,7 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	if status, err := p.labels.take(ctx, key, r.PostFormValue); err != nil {
 		p.cfg.Log.Warn("label not stored", "head", key.head, "error", err)
-		http.Error(w, err.Error(), status)
+		p.refuse(w, r, status, err.Error())
 		return
 	}
 	to := data.Path(data.Head)
@@ -250,6 +250,12 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request) {
 		to += "&book=1"
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// refuse says why a label was not taken, and leads back to the queue.
+func (p *Page) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
+	back := labelData{Institution: Institution{ID: r.PostFormValue("institution")}, As: r.PostFormValue("as")}
+	p.render(w, status, "error.html", refusal{why, back.Path(r.PostFormValue("head"))})
 }
 
 func (l *labelling) take(ctx context.Context, key sessionKey, value func(string) string) (status int, err error) {

@@ -127,18 +127,25 @@ func (p *Page) handle(name string, data func(r *http.Request) (any, error)) http
 			} else {
 				p.cfg.Log.Warn("page not rendered", "page", name, "error", err)
 			}
-			name, d = "error.html", err.Error()
+			name, d = "error.html", refusal{What: err.Error()}
 		}
-		var out bytes.Buffer
-		if err := p.tpl.ExecuteTemplate(&out, name, d); err != nil {
-			p.cfg.Log.Error("template not executed", "page", name, "error", err)
-			http.Error(w, "the page could not be rendered; the log says why", http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.WriteHeader(status)
-		_, _ = w.Write(out.Bytes())
+		p.render(w, status, name, d)
 	}))
+}
+
+// refusal is a page in place of the one that was asked for. Next leads on with labelling, if it was that.
+type refusal struct{ What, Next string }
+
+func (p *Page) render(w http.ResponseWriter, status int, name string, data any) {
+	var out bytes.Buffer
+	if err := p.tpl.ExecuteTemplate(&out, name, data); err != nil {
+		p.cfg.Log.Error("template not executed", "page", name, "error", err)
+		http.Error(w, "the page could not be rendered; the log says why", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(out.Bytes())
 }
 
 // headers lets a page load nothing from outside itself: everything it needs is inline.

@@ -2,6 +2,8 @@ package page
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -80,5 +82,24 @@ func TestModelVersionsOnThePage(t *testing.T) {
 	d.Sentiment.ModelVersions = d.Sentiment.ModelVersions[:1]
 	if got := words(t, "institution.html", d, "What hurts"); !strings.HasPrefix(got, "Risk tags of messages") {
 		t.Errorf("%.90q, want the tags at once", got)
+	}
+}
+
+// A form of an earlier run is refused with the way back to its queue; loading it again would only post it again.
+func TestRefusedLabelLeadsBack(t *testing.T) {
+	p, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	p.Mount(mux)
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/label", strings.NewReader(`token=old&institution=kota-contoh&as=a1&head=risk_tag&label="><b>`))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	for _, part := range []string{"the label is not stored", `<a href="/label?as=a1&amp;head=risk_tag&amp;institution=kota-contoh" autofocus>`} {
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), part) {
+			t.Errorf("%d, without %s:\n%s", w.Code, part, w.Body.String())
+		}
 	}
 }
