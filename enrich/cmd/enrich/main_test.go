@@ -188,6 +188,16 @@ func TestVersionAndBadCommandLines(t *testing.T) {
 	}
 }
 
+// Training again without a number has to give the released model, whose version begins with its number.
+func TestTrainKeepsTheNumberOfTheRelease(t *testing.T) {
+	for seq, want := range map[uint32]string{0: strings.SplitN(modelVersion(), "-", 2)[0], 7: "7"} {
+		got, err := (&trainCommand{Seq: seq}).release()
+		if err != nil || fmt.Sprint(got) != want {
+			t.Errorf("--seq %d: release %d, %v; want %s", seq, got, err, want)
+		}
+	}
+}
+
 // TestCardIsOfTheReleasedModel keeps the card from telling of another model than the one beside it.
 func TestCardIsOfTheReleasedModel(t *testing.T) {
 	card, err := os.ReadFile(filepath.Join("..", "..", "models", "MODEL_CARD.md"))

@@ -8,25 +8,42 @@ import (
 	"github.com/dwiarah/dwiarah/enrich"
 	"github.com/dwiarah/dwiarah/enrich/codebook"
 	"github.com/dwiarah/dwiarah/enrich/internal/corpus"
+	"github.com/dwiarah/dwiarah/enrich/internal/model"
 	"github.com/dwiarah/dwiarah/enrich/internal/risk"
 	"github.com/dwiarah/dwiarah/enrich/internal/text"
 	"github.com/dwiarah/dwiarah/enrich/internal/train"
+	"github.com/dwiarah/dwiarah/enrich/models"
 )
 
 type trainCommand struct {
 	Data string `help:"The folder with the data sets that the model card lists." required:"" type:"existingdir"`
 	Out  string `help:"The folder to write classifier.bin to." required:"" type:"path"`
 	Seed uint64 `help:"Seed of everything that is drawn." default:"1"`
-	// Seq is that of the model in the tree if left out, so that the same code and data give the same file.
-	Seq uint32 `help:"Number of the release, 1 to 63; the newer model wins." default:"2"`
+	Seq  uint32 `help:"Number of the release, 1 to 63; the newer model wins. Left out, it is that of the released model, so that the same code and data give the same file."`
 }
 
 // epochs is how often training passes over the data at most; it stops earlier once nothing moves.
 const epochs = 15
 
+// release is the number that the model to be trained has.
+func (c *trainCommand) release() (uint32, error) {
+	if c.Seq > enrich.MostReleases {
+		return 0, fmt.Errorf("--seq is %d; allowed are 1 to %d", c.Seq, enrich.MostReleases)
+	}
+	if c.Seq > 0 {
+		return c.Seq, nil
+	}
+	released, err := model.Decode(models.Classifier)
+	if err != nil {
+		return 0, fmt.Errorf("reading the released model's number: %w", err)
+	}
+	return released.Seq, nil
+}
+
 func (c *trainCommand) Run(s *streams) error {
-	if c.Seq < 1 || c.Seq > enrich.MostReleases {
-		return fmt.Errorf("--seq is %d; allowed are 1 to %d", c.Seq, enrich.MostReleases)
+	seq, err := c.release()
+	if err != nil {
+		return err
 	}
 	analyzer, err := text.NewAnalyzer()
 	if err != nil {
@@ -44,7 +61,7 @@ func (c *trainCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	m, err := train.Train(examples, table, train.Options{Seed: c.Seed, Seq: c.Seq, Epochs: epochs, Log: s.log})
+	m, err := train.Train(examples, table, train.Options{Seed: c.Seed, Seq: seq, Epochs: epochs, Log: s.log})
 	if err != nil {
 		return err
 	}
