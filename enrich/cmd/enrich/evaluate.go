@@ -330,7 +330,9 @@ func (t *table) codeBook(c *enrich.Classifier, seed uint64) error {
 	hits, alerts, secondary, secondaryFound := 0, 0, 0, 0
 	for _, e := range book.HeldOut(seed) {
 		r := c.Classify(e.Text, "", e.Outbound)
-		feeling = append(feeling, answered(e.Sentiment, r))
+		if e.Sentiment != "" {
+			feeling = append(feeling, answered(e.Sentiment, r))
+		}
 		toxic = append(toxic, binary(e.Toxic == corpus.Yes, float64(r.Toxicity), 0.5))
 		if e.Lang == "id" || e.Lang == "en" {
 			language = append(language, measure.Prediction{Gold: e.Lang, Predicted: r.Lang})

@@ -53,6 +53,9 @@ var slotPattern = regexp.MustCompile(`\{([a-z_]+)\}`)
 
 var functions = map[string]bool{"": true, "informative": true, "educative": true, "entertaining": true, "mixed": true, "other": true}
 
+// unstated is the sentiment of a family whose tone nobody decided: sentiment neither learns from it nor is measured on it.
+const unstated = "unstated"
+
 const defaultCopies = 4
 
 // ReadCodeBook reads and checks the code book; it reports every fault at once. Tags are the allowed risk tags.
@@ -104,9 +107,9 @@ func ReadCodeBook(files fs.FS, tags []string) (*CodeBook, error) {
 				}
 			}
 			switch f.Sentiment {
-			case Negative, Neutral, Positive:
+			case Negative, Neutral, Positive, unstated:
 			default:
-				fault("sentiment is %q; allowed are negative, neutral, positive", f.Sentiment)
+				fault("sentiment is %q; allowed are negative, neutral, positive, unstated", f.Sentiment)
 			}
 			if !functions[f.Function] {
 				fault("function is %q; allowed are informative, educative, entertaining, mixed, other", f.Function)
@@ -186,6 +189,9 @@ func (f *family) example() Example {
 		Escalation: f.Escalation, Evidence: f.Evidence, Target: f.Target, Automatic: tristate(f.Automatic, No)}
 	if f.Lang != "mixed" {
 		e.Lang = f.Lang
+	}
+	if f.Sentiment == unstated {
+		e.Sentiment = ""
 	}
 	if f.Tag != "none" {
 		e.Risk = append([]string{f.Tag}, f.Also...)

@@ -124,6 +124,30 @@ func TestNoRealPersonalDataInTheCodeBook(t *testing.T) {
 	}
 }
 
+func TestUnstatedSentimentIsNone(t *testing.T) {
+	b, err := corpus.ReadCodeBook(fstest.MapFS{
+		"slots.yaml": {Data: []byte("a: [x]\n")},
+		"families/x.yaml": {Data: []byte(`sentiment: unstated
+reply: no
+families:
+  - {family: left_open, tag: none, texts: "oh begitu min"}
+  - {family: stated, tag: none, sentiment: neutral, texts: "baik min"}
+`)},
+	}, []string{"none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range b.Training(1) {
+		want := ""
+		if e.Group == "stated" {
+			want = corpus.Neutral
+		}
+		if e.Sentiment != want || e.Reply != corpus.No {
+			t.Errorf("%s: sentiment %q, reply %d; want %q and no", e.Group, e.Sentiment, e.Reply, want)
+		}
+	}
+}
+
 func TestBadCodeBookNamesEveryFault(t *testing.T) {
 	files := fstest.MapFS{
 		"slots.yaml": {Data: []byte("a: [x]\n")},
