@@ -21,7 +21,7 @@ import (
 
 const (
 	magic       = "DWIENRCH"
-	formatV3    = 3
+	formatV4    = 4
 	maxBits     = 24
 	maxColumns  = 64
 	maxHeaderSz = 1 << 20
@@ -87,7 +87,7 @@ func (m *Model) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(magic)
 	le := binary.LittleEndian
-	b.Write(le.AppendUint32(nil, formatV3))
+	b.Write(le.AppendUint32(nil, formatV4))
 	b.Write(le.AppendUint32(nil, uint32(len(header))))
 	b.Write(header)
 	for i := range m.Tables {
@@ -98,13 +98,7 @@ func (m *Model) Encode() ([]byte, error) {
 		for _, v := range t.Bias {
 			b.Write(le.AppendUint32(nil, math.Float32bits(v)))
 		}
-		weights := make([]byte, 0, 2*t.Columns<<t.Bits)
-		for row := range 1 << t.Bits {
-			for c := range t.Columns {
-				weights = le.AppendUint16(weights, uint16(t.Weight(row, c)))
-			}
-		}
-		b.Write(weights)
+		b.Write(t.appendRows(nil))
 	}
 	for _, n := range m.Nets {
 		b.Write(n.append(nil))
@@ -125,8 +119,8 @@ func Decode(b []byte) (*Model, error) {
 	if got := sha256.Sum256(body); !bytes.Equal(got[:], sum) {
 		return nil, fmt.Errorf("decoding a model: checksum differs: %w", ErrDamaged)
 	}
-	if v := le.Uint32(b[len(magic):]); v != formatV3 {
-		return nil, fmt.Errorf("decoding a model: format %d, this program reads %d: %w", v, formatV3, ErrVersion)
+	if v := le.Uint32(b[len(magic):]); v != formatV4 {
+		return nil, fmt.Errorf("decoding a model: format %d, this program reads %d: %w", v, formatV4, ErrVersion)
 	}
 	n := int(le.Uint32(b[len(magic)+4:]))
 	body = body[fixed:]
@@ -145,7 +139,7 @@ func Decode(b []byte) (*Model, error) {
 		if h.Bits < 1 || h.Bits > maxBits || h.Columns < 1 || h.Columns > maxColumns {
 			return nil, fmt.Errorf("decoding a model: space %q has %d bits and %d columns: %w", h.Name, h.Bits, h.Columns, ErrDamaged)
 		}
-		if len(body) < 8*h.Columns+2*h.Columns<<h.Bits {
+		if len(body) < 8*h.Columns+presentBytes(h.Bits) {
 			return nil, fmt.Errorf("decoding a model: space %q is cut short: %w", h.Name, ErrDamaged)
 		}
 		t := NewSpace(h)
@@ -153,12 +147,9 @@ func Decode(b []byte) (*Model, error) {
 			t.Scale[i] = math.Float32frombits(le.Uint32(body[4*i:]))
 			t.Bias[i] = math.Float32frombits(le.Uint32(body[4*(h.Columns+i):]))
 		}
-		body = body[8*h.Columns:]
-		for row := range 1 << h.Bits {
-			for c := range h.Columns {
-				t.SetWeight(row, c, int16(le.Uint16(body)))
-				body = body[2:]
-			}
+		var err error
+		if body, err = t.decodeRows(body[8*h.Columns:]); err != nil {
+			return nil, fmt.Errorf("decoding a model: %w", err)
 		}
 		m.Tables = append(m.Tables, t)
 	}

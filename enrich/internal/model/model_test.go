@@ -1,6 +1,7 @@
 package model
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
@@ -66,6 +67,37 @@ func TestArtefactSurvives(t *testing.T) {
 	}
 	if !slices.Equal(encode(t, got), b) || fmt.Sprint(got.Header) != fmt.Sprint(m.Header) || fmt.Sprint(got.Tables) != fmt.Sprint(m.Tables) || fmt.Sprint(*got.Nets[1]) != fmt.Sprint(*m.Nets[1]) {
 		t.Error("the artefact changed on its way")
+	}
+}
+
+// A space is as large in the artefact as what is in it, and a bit for each row.
+func TestEmptyRowsTakeNoRoom(t *testing.T) {
+	m := tiny()
+	h := SpaceHeader{Name: "wide", Bits: 12, Columns: 3}
+	wide := NewSpace(h)
+	m.Spaces, m.Tables = append(m.Spaces, h), append(m.Tables, wide)
+	empty := encode(t, m)
+	for _, row := range []int{0, 7, 8, 4095} {
+		wide.SetWeight(row, row%3, int16(row-5))
+	}
+	b := encode(t, m)
+	if got, want := len(b)-len(empty), 4*3*2; got != want {
+		t.Errorf("four rows of three weights took %d bytes, want %d", got, want)
+	}
+	got, err := Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(got.Tables) != fmt.Sprint(m.Tables) {
+		t.Error("the weights changed on their way")
+	}
+	// Without networks and the other spaces nothing follows the rows that could stand in for those that are missing.
+	alone := &Model{Header: Header{Features: m.Features, Spaces: []SpaceHeader{h}}, Tables: []Space{wide}}
+	whole := encode(t, alone)
+	cut := whole[:len(whole)-sha256.Size-1]
+	sum := sha256.Sum256(cut)
+	if _, err := Decode(append(slices.Clone(cut), sum[:]...)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a row too few: %v", err)
 	}
 }
 

@@ -189,7 +189,7 @@ func spaces(table *risk.Table) []spaceSpec {
 	})
 	sarcasm.precision = func(string) float64 { return 0.7 }
 	return []spaceSpec{
-		{name: "sentiment", bits: 18, c: 0.3, bayes: 0.5, words: 1, concepts: 0.25, heads: []headSpec{sentiment}},
+		{name: "sentiment", bits: 20, c: 0.3, bayes: 0.5, words: 1, concepts: 0.25, heads: []headSpec{sentiment}},
 		// A language shows in its letters; words would cost a third of the time of scoring and tell nothing more.
 		{name: "language", bits: 16, c: 1, bayes: 1, heads: []headSpec{language}},
 		{name: "message", bits: 16, c: 1, words: 1, concepts: 1, heads: []headSpec{
