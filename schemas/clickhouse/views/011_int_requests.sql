@@ -1,5 +1,6 @@
--- A reply in the same thread that addresses the author stops the clock of every message of that author that is not later. Descending order and a RANGE frame
--- make that one pass: the rows seen so far are those at the same instant or later. A message folds into the one before it if that one, at most 24 h older,
+-- A reply in the same thread that addresses the author stops the clock of every message of that author that is not later. What an author and the replies to that author said in
+-- a thread stands in one array in the order of time, of a message and a reply at one instant the message first; so the reply before and the reply after each message are two
+-- fillings of the same array. Windows would sort every row three times over. A message folds into the one before it if that one, at most 24 h older,
 -- was unanswered when it was written, that is without a reply from that one's instant to this one's; looking at the nearest earlier one is enough, because an older
 -- one is answered no later and lies further back.
 -- Of an erased message settled_requests keeps the timing; it takes the place of whatever a replay brings back of it.
@@ -14,36 +15,40 @@ WITH
         FROM metric_settings
         WHERE name = 'follow_up_s' AND institution IN ('', {institution:String}) AND valid_from <= toDate32({from:DateTime64(3, 'UTC')})
     ) AS follow_up_s,
-    spoken AS
+    conversations AS
     (
         SELECT
             institution,
             platform,
             thread,
             author,
-            message_id,
-            message_key,
-            created_at,
-            deleted_at,
-            role = 'reply' AS is_reply,
-            risk_tags,
-            sentiment,
-            tone,
-            minIf(toNullable(created_at), role = 'reply') OVER (
-                PARTITION BY institution, platform, thread, author
-                ORDER BY created_at DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_reply_at,
-            -- of a message and a reply at one instant the message comes first
-            maxIf(toNullable(created_at), role = 'reply') OVER (
-                PARTITION BY institution, platform, thread, author
-                ORDER BY created_at, role = 'reply' ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS last_reply_at,
-            min(toNullable(created_at)) OVER (
-                PARTITION BY institution, platform, thread, author, role = 'reply'
-                ORDER BY created_at, message_id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS previous_at
+            arraySort(groupArray((created_at, role = 'reply', message_id, message_key, deleted_at, risk_tags, sentiment, tone))) AS said,
+            arrayMap((at, is_reply) -> if(is_reply, toNullable(at), NULL), said.1, said.2) AS replies_at,
+            arrayMap((at, is_reply) -> if(is_reply, NULL, toNullable(at)), said.1, said.2) AS messages_at
         FROM int_messages
         ARRAY JOIN authors AS author
         WHERE ({institution:String} = '' OR institution = {institution:String})
             AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalMillisecond(1000 * greatest(86400, follow_up_s))
             AND (needs_reply OR (role = 'reply' AND deleted_at IS NULL))
+        GROUP BY institution, platform, thread, author
+    ),
+    spoken AS
+    (
+        SELECT
+            institution, platform, thread, author, created_at, is_reply, message_id, message_key, deleted_at, risk_tags, sentiment, tone, first_reply_at, last_reply_at, previous_at
+        FROM conversations
+        ARRAY JOIN
+            said.1 AS created_at,
+            said.2 AS is_reply,
+            said.3 AS message_id,
+            said.4 AS message_key,
+            said.5 AS deleted_at,
+            said.6 AS risk_tags,
+            said.7 AS sentiment,
+            said.8 AS tone,
+            arrayReverseFill(at -> at IS NOT NULL, replies_at) AS first_reply_at,
+            arrayFill(at -> at IS NOT NULL, replies_at) AS last_reply_at,
+            arrayPopBack(arrayPushFront(arrayFill(at -> at IS NOT NULL, messages_at), NULL)) AS previous_at
     ),
     known AS
     (
