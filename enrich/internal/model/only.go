@@ -53,24 +53,27 @@ func (m *Model) Only(names ...string) (*Model, error) {
 // newSpaces returns spaces of those shapes, every weight 0, those that read words or concepts side by side.
 func newSpaces(headers []SpaceHeader) []Space {
 	out := make([]Space, len(headers))
-	lowest := maxBits
+	fewest, most := maxBits, 0
 	for i, h := range headers {
 		out[i] = newSpace(h)
 		if out[i].readsWords() {
-			lowest = min(lowest, h.Bits)
+			fewest, most = min(fewest, h.Bits), max(most, h.Bits)
 		}
 	}
-	// A line has the rows of one space that begin with the same bits, then those of the next.
-	size := 0
-	for i := range out {
-		if t := &out[i]; t.readsWords() {
-			size += t.words << (t.Bits - lowest)
+	// A line has the rows of one space that begin with the same bits, then those of the next. If so it becomes one of the processor's memory, the rows of small spaces
+	// are in several.
+	lines := fewest
+	for more := fewest; more <= most; more++ {
+		if lineWords(out, more) <= memoryLine {
+			lines = more
+			break
 		}
 	}
+	size := lineWords(out, lines)
 	stride := bits.Len(uint(max(size, 1) - 1))
 	var shared []uint64
 	if size > 0 {
-		shared = unweighted(1 << (lowest + stride))
+		shared = unweighted(1 << (lines + stride))
 	}
 	offset := 0
 	for i := range out {
@@ -79,11 +82,28 @@ func newSpaces(headers []SpaceHeader) []Space {
 			t.allot()
 			continue
 		}
-		t.lieIn(shared, lowest, stride, offset)
-		offset += t.words << (t.Bits - lowest)
+		t.lieIn(shared, lines, stride, offset)
+		offset += t.wordsIn(lines)
 	}
 	return out
 }
+
+// memoryLine is how many words a line of the processor's memory has.
+const memoryLine = 8
+
+// lineWords is how long each of 2^lines lines is that have all rows of the spaces that read words or concepts.
+func lineWords(spaces []Space, lines int) int {
+	size := 0
+	for i := range spaces {
+		if t := &spaces[i]; t.readsWords() {
+			size += t.wordsIn(lines)
+		}
+	}
+	return size
+}
+
+// wordsIn is how much of each of 2^lines lines the space takes.
+func (t *Space) wordsIn(lines int) int { return t.words << max(0, t.Bits-lines) }
 
 // readsWords says that the space reads more than characters.
 func (t *Space) readsWords() bool { return t.WordScale != 0 || t.ConceptScale != 0 }

@@ -22,8 +22,10 @@ type Space struct {
 	Scale, Bias []float32
 	// words is the length of a row. Weight c is lane c%4 of word c/4.
 	words int
-	place rowPlace
-	rows  []uint64
+	// A row is in 2^copyBits lines.
+	copyBits int
+	place    rowPlace
+	rows     []uint64
 }
 
 // rowPlace says where the row of a hash begins. A line of 2^stride words has, from offset on, those rows that begin with the same bits; so as few rows as
@@ -66,10 +68,10 @@ func (t *Space) allot() {
 	t.lieIn(unweighted(1<<(t.Bits+stride)), t.Bits, stride, 0)
 }
 
-// lieIn gives the space rows in 2^lines lines of 2^stride words, from offset on in each.
+// lieIn gives the space rows in 2^lines lines of 2^stride words, from offset on in each. If there are more lines than rows, each row is in several.
 func (t *Space) lieIn(rows []uint64, lines, stride, offset int) {
-	t.rows = rows
-	t.place = rowPlace{line: uint8(32 - lines - stride), lineMask: 1<<(lines+stride) - 1<<stride, row: uint8(32 - t.Bits), rowMask: 1<<(t.Bits-lines) - 1,
+	t.rows, t.copyBits = rows, max(0, lines-t.Bits)
+	t.place = rowPlace{line: uint8(32 - lines - stride), lineMask: 1<<(lines+stride) - 1<<stride, row: uint8(32 - t.Bits), rowMask: 1<<max(0, t.Bits-lines) - 1,
 		offset: uint32(offset), words: uint32(t.words)}
 }
 
@@ -82,21 +84,24 @@ func unweighted(n int) []uint64 {
 	return rows
 }
 
-// lane is the word that holds a weight, and the place of its lowest bit there.
-func (t *Space) lane(row, column int) (*uint64, int) {
-	return &t.rows[int(t.place.of(uint32(row)<<(32-t.Bits)))+column/lanes], 16 * (column % lanes)
+// lane is the word that holds a weight in the nth line with its row, and the place of its lowest bit there.
+func (t *Space) lane(row, nth, column int) (*uint64, int) {
+	h := (uint32(row)<<t.copyBits | uint32(nth)) << (32 - t.Bits - t.copyBits)
+	return &t.rows[int(t.place.of(h))+column/lanes], 16 * (column % lanes)
 }
 
 // Weight returns the weight of a column in a row.
 func (t *Space) Weight(row, column int) int16 {
-	word, shift := t.lane(row, column)
+	word, shift := t.lane(row, 0, column)
 	return int16(int32(uint16(*word>>shift)) - weightBias)
 }
 
 // SetWeight sets the weight of a column in a row.
 func (t *Space) SetWeight(row, column int, w int16) {
-	word, shift := t.lane(row, column)
-	*word = *word&^(0xffff<<shift) | uint64(uint16(int32(w)+weightBias))<<shift
+	for nth := range 1 << t.copyBits {
+		word, shift := t.lane(row, nth, column)
+		*word = *word&^(0xffff<<shift) | uint64(uint16(int32(w)+weightBias))<<shift
+	}
 }
 
 // sumSize is the length of a packed sum of rows.
