@@ -1,6 +1,6 @@
--- Roles, quotas and row policies of database dwiarah. Run it as an administrator after sink migrate, with clickhouse-client --queries-file; it may be repeated.
--- On a cluster put ON CLUSTER behind each name, or keep access entities in Keeper (user_directories: replicated). What ends in _local is there on a cluster only; a grant or a
--- policy may name what does not exist.
+-- Roles, quotas and row policies of database dwiarah. Run it as an administrator, with clickhouse-client --queries-file; it may be repeated. A grant or a policy may name
+-- what does not exist, so that it comes before sink migrate as well as after it.
+-- On a cluster put ON CLUSTER behind each name, or keep access entities in Keeper (user_directories: replicated). What ends in _local is there on a cluster only.
 -- Views run with the rights of whoever asks, so a role needs the tables below a view as well; that is also what keeps message_texts from whoever may not read message_bodies.
 
 CREATE ROLE IF NOT EXISTS analyst;
@@ -32,7 +32,7 @@ GRANT DROP TABLE ON dwiarah.business_spans_* TO migrator;
 
 -- People read and change nothing: 2 lets them set limits for a query of their own, within these bounds.
 -- Expressions are not compiled to machine code: the engine does it at the fourth asking, and over the rows of one institution it takes longer than it ever gains.
-CREATE SETTINGS PROFILE IF NOT EXISTS dwiarah_people SETTINGS
+CREATE SETTINGS PROFILE OR REPLACE dwiarah_people SETTINGS
     readonly = 2,
     max_execution_time = 60 MAX 300,
     max_memory_usage = 4000000000 MAX 8000000000,
@@ -42,7 +42,7 @@ CREATE SETTINGS PROFILE IF NOT EXISTS dwiarah_people SETTINGS
     compile_aggregate_expressions = 0,
     compile_sort_description = 0
     TO analyst, reviewer;
-CREATE SETTINGS PROFILE IF NOT EXISTS dwiarah_reports SETTINGS
+CREATE SETTINGS PROFILE OR REPLACE dwiarah_reports SETTINGS
     max_execution_time = 300,
     max_memory_usage = 8000000000,
     compile_expressions = 0,
@@ -50,10 +50,11 @@ CREATE SETTINGS PROFILE IF NOT EXISTS dwiarah_reports SETTINGS
     compile_sort_description = 0
     TO reporter;
 
-CREATE QUOTA IF NOT EXISTS dwiarah_people KEYED BY user_name
+CREATE QUOTA OR REPLACE dwiarah_people KEYED BY user_name
     FOR INTERVAL 1 hour MAX queries = 2000, read_rows = 5000000000, execution_time = 1800
     TO analyst, reviewer;
 
+-- Policies are not replaced: between the old one and the new one everything could be read. A table that is new in the list gets its own.
 -- Whose data a person may read stands in the table reader_institutions: (user, institution), '*' for all of them. Without a row there: none.
 CREATE ROW POLICY IF NOT EXISTS dwiarah_readers ON
     dwiarah.message_facts, dwiarah.message_facts_local,

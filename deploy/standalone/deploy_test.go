@@ -42,8 +42,11 @@ func loadCompose(t *testing.T) *types.Project {
 // made are the files of a deployment that its operator writes; each has an example or a line in the README.
 var made = map[string]string{
 	"compose/institutions.yaml": "institutions.example.yaml", "compose/secrets/author_keys": "keys init", "compose/secrets/mastodon_token": "mastodon_token",
-	"compose/secrets/clickhouse_password": "clickhouse_password", "compose/secrets/grafana_password": "grafana_password",
+	"compose/secrets/clickhouse_password": passwords, "compose/secrets/clickhouse_migrator_password": passwords, "compose/secrets/clickhouse_sink_password": passwords,
+	"compose/secrets/clickhouse_grafana_password": passwords, "compose/secrets/grafana_password": passwords,
 }
+
+const passwords = `for name in clickhouse clickhouse_migrator clickhouse_sink clickhouse_grafana grafana; do openssl rand -hex 24 > secrets/${name}_password; done`
 
 func TestComposePathsExist(t *testing.T) {
 	project := loadCompose(t)
@@ -89,29 +92,32 @@ func TestComposePathsExist(t *testing.T) {
 // TestComposeConfigurationsLoad reads each service's file as the service does, and holds what it names against the compose file: brokers, addresses, secrets, users.
 func TestComposeConfigurationsLoad(t *testing.T) {
 	project := loadCompose(t)
-	ingestConfig, enrichConfig, sinkConfig := ingest.DefaultConfig(), enrich.DefaultConfig(), sink.DefaultConfig()
+	ingestConfig, enrichConfig, sinkConfig, migrateConfig := ingest.DefaultConfig(), enrich.DefaultConfig(), sink.DefaultConfig(), sink.DefaultConfig()
 	scrape := prometheusTargets(t)
-	for name, into := range map[string]any{"ingest": &ingestConfig, "enrich": &enrichConfig, "sink": &sinkConfig} {
+	for name, c := range map[string]struct {
+		file string
+		into any
+	}{"ingest": {"ingest.yaml", &ingestConfig}, "enrich": {"enrich.yaml", &enrichConfig}, "sink": {"sink.yaml", &sinkConfig}, "migrate": {"sink.yaml", &migrateConfig}} {
+		service := project.Services[name]
 		// A secret of a file is read when the configuration is loaded: the paths of the container stand for files of the test.
-		b, err := os.ReadFile(filepath.Join(deploy, "compose", name+".yaml"))
+		b, err := os.ReadFile(filepath.Join(deploy, "compose", c.file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		secrets := t.TempDir()
-		for _, secret := range project.Services[name].Secrets {
-			if err := os.WriteFile(filepath.Join(secrets, secret.Source), []byte("secret"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
+		secrets := secretsOf(t, service)
 		file := filepath.Join(secrets, "service.yaml")
 		if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(b), "/run/secrets", secrets)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := config.Load(file, into, config.WithEnviron(nil)); err != nil {
-			t.Errorf("%s.yaml: %v", name, err)
+		var environ []string
+		for variable, value := range service.Environment {
+			environ = append(environ, variable+"="+strings.ReplaceAll(*value, "/run/secrets", secrets))
 		}
-		if !mounted(project.Services[name], "/etc/dwiarah/service.yaml", name+".yaml") {
-			t.Errorf("service %s does not mount %s.yaml where its command looks for it", name, name)
+		if err := config.Load(file, c.into, config.WithEnviron(environ)); err != nil {
+			t.Errorf("%s with %s: %v", name, c.file, err)
+		}
+		if !mounted(service, "/etc/dwiarah/service.yaml", c.file) {
+			t.Errorf("service %s does not mount %s where its command looks for it", name, c.file)
 		}
 	}
 	for name, brokers := range map[string][]string{"ingest": ingestConfig.Kafka.Brokers, "enrich": enrichConfig.Kafka.Brokers, "sink": sinkConfig.Kafka.Brokers} {
@@ -124,8 +130,13 @@ func TestComposeConfigurationsLoad(t *testing.T) {
 			t.Errorf("prometheus does not scrape %s; it scrapes %v", target, scrape)
 		}
 	}
-	if user := *project.Services["clickhouse"].Environment["CLICKHOUSE_USER"]; sinkConfig.ClickHouse.User != user {
-		t.Errorf("sink connects as %s; ClickHouse has %s", sinkConfig.ClickHouse.User, user)
+	for name, c := range map[string]sink.ClickHouseConfig{"sink": sinkConfig.ClickHouse, "migrate": migrateConfig.ClickHouse} {
+		if want := "secret " + strings.Replace(c.User, "dwiarah_", "clickhouse_", 1) + "_password"; c.Password.Reveal() != want {
+			t.Errorf("%s connects as %s with the %q", name, c.User, c.Password.Reveal())
+		}
+	}
+	if sinkConfig.Migrate {
+		t.Error("the sink, whose role makes no tables, is told to migrate")
 	}
 	for _, path := range []string{ingestConfig.Institutions, sinkConfig.Institutions} {
 		if !mounted(project.Services["ingest"], path, "institutions.yaml") || !mounted(project.Services["sink"], path, "institutions.yaml") {
