@@ -124,11 +124,12 @@ var scenes = []struct {
 			for _, set := range []reference.Setting{
 				{Name: "follow_up_s", ValidFrom: day0, Value: 3600}, {Name: "follow_up_s", ValidFrom: day0.AddDate(0, 0, 1), Value: 86400},
 				{Name: "handling_gap_s", ValidFrom: day0, Value: 7200}, {Name: "sentiment_least", ValidFrom: day0, Value: 2},
-				{Name: "risk_weight_3", ValidFrom: day0, Value: 7}, {Name: "risk_least", ValidFrom: day0, Value: 2},
+				{Name: "risk_weight_3", ValidFrom: day0, Value: 7}, {Name: "risk_least", ValidFrom: day0, Value: 2}, {Name: "crisis_days", ValidFrom: day0, Value: 10},
 			} {
 				set.Institution = s.institution
 				s.settings = append(s.settings, set)
 			}
+			s.events = append(s.events, reference.InstitutionEvent{Kind: reference.EventCrisis, On: day0})
 		},
 		views: []view{
 			{name: "metric_wait", want: []record{{"n": int64(2), "replied": int64(2), "follow_up_n": int64(0)}}},

@@ -544,9 +544,9 @@ func (r *Reading) putShare(row *RiskRow, first map[string][]string, from time.Ti
 	row.Share, row.ShareLo, row.ShareHi, row.Calibrated = &a.Shares[0], &lo, &hi, true
 }
 
-// crisisFactor multiplies the loads of an institution that had a crisis in the year before the period's end.
+// crisisFactor multiplies the loads of an institution that had a crisis in the crisis_days before the period's end.
 func (r *Reading) crisisFactor(from, to time.Time) float64 {
-	if r.happened(EventCrisis, to) {
+	if r.happened(EventCrisis, to, r.setting("crisis_days", from)) {
 		return r.setting("crisis_factor", from)
 	}
 	return 1

@@ -42,9 +42,6 @@ const (
 	EventChangeMade = "change_made"
 )
 
-// yearDays is how far back an event of an institution counts.
-const yearDays = 365
-
 // defaultSettings are the specification's.
 var defaultSettings = map[string]float64{
 	"stage_one_way_reply_share":           0.10,
@@ -56,6 +53,8 @@ var defaultSettings = map[string]float64{
 	"stage_symmetric_loop_rate":           0.20,
 	"template_repeats":                    3,
 	"crisis_factor":                       1.25,
+	"crisis_days":                         365,
+	"evidence_days":                       365,
 	"quality_least_coverage":              0.95,
 	"quality_least_labels":                50,
 	"bait_reply_ratio":                    1,
@@ -141,10 +140,10 @@ func (r *Reading) clocks(from time.Time) []ServiceClock {
 	return clocks
 }
 
-// happened tells whether an event of a kind is on record for the year up to the day of an instant, that day included.
-func (r *Reading) happened(kind string, until time.Time) bool {
+// happened tells whether an event of a kind is on record for the day of an instant or at most so many days before.
+func (r *Reading) happened(kind string, until time.Time, days float64) bool {
 	day := until.UTC().Truncate(24 * time.Hour)
 	return slices.ContainsFunc(r.events, func(e InstitutionEvent) bool {
-		return e.Kind == kind && !e.On.After(day) && !e.On.Before(day.AddDate(0, 0, -yearDays))
+		return e.Kind == kind && !e.On.After(day) && day.Sub(e.On).Hours() <= 24*days
 	})
 }

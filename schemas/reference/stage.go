@@ -97,7 +97,7 @@ func (r *Reading) Stage(from, to time.Time) Stage {
 				return q.AskedAt.Before(from) || !q.AskedAt.Before(to)
 			}), now, 24*time.Hour).Rate
 		}
-		s.Evidence = r.happened(EventChangeMade, to)
+		s.Evidence = r.happened(EventChangeMade, to, set("evidence_days"))
 		return s
 	}
 	raw := func(s Stage) string {

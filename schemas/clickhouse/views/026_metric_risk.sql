@@ -17,7 +17,7 @@ WITH
         SELECT count() > 0
         FROM institution_events
         WHERE institution = {institution:String} AND kind = 'crisis'
-            AND happened_on >= toDate32({to:DateTime64(3, 'UTC')}) - 365 AND happened_on <= toDate32({to:DateTime64(3, 'UTC')})
+            AND dateDiff('day', happened_on, toDate32({to:DateTime64(3, 'UTC')})) BETWEEN 0 AND setting['crisis_days']
     ) AS has_crisis,
     if(has_crisis, setting['crisis_factor'], 1) AS factor,
     arrayMap(severity -> setting[concat('risk_weight_', toString(severity))], range(6)) AS severity_weights,
@@ -153,4 +153,4 @@ SELECT
     known.7 AS model_versions
 FROM shared
 ORDER BY load DESC, risk_tag
-COMMENT 'What the public''s messages put at stake, a row per risk tag: n messages from a number of distinct authors, the greatest severity (0..5) and the load: the sum over messages of a weight of the severity (0, 1, 2, 4, 8, 16 unless set otherwise) x the probability of the tag x (1 - the probability of a bot) x log2(2 + followers), times crisis_factor, which is above 1 if a crisis is on record for the year before to. Of all messages to the institution, primary have the tag as their first; raw_share is their share. share is the same corrected for the classifier''s known errors on this stream where calibrated is true, that is where enough labels by people (200, 5 of the tag) measure every model version in the period; else it is the raw one. share_lo..share_hi is its 95 % interval; all three NULL under 50 messages. model_versions: whose answers these are. A tag belongs to a message, never to a person. Parameters: institution, from, to. In METRICS.md: M18.'
+COMMENT 'What the public''s messages put at stake, a row per risk tag: n messages from a number of distinct authors, the greatest severity (0..5) and the load: the sum over messages of a weight of the severity (0, 1, 2, 4, 8, 16 unless set otherwise) x the probability of the tag x (1 - the probability of a bot) x log2(2 + followers), times crisis_factor, which is above 1 if a crisis is on record for the year before to (crisis_days of metric_settings). Of all messages to the institution, primary have the tag as their first; raw_share is their share. share is the same corrected for the classifier''s known errors on this stream where calibrated is true, that is where enough labels by people (200, 5 of the tag) measure every model version in the period; else it is the raw one. share_lo..share_hi is its 95 % interval; all three NULL under 50 messages. model_versions: whose answers these are. A tag belongs to a message, never to a person. Parameters: institution, from, to. In METRICS.md: M18.'

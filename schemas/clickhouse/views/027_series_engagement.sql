@@ -18,7 +18,7 @@ WITH
         SELECT count() > 0
         FROM institution_events
         WHERE institution = {institution:String} AND kind = 'crisis'
-            AND happened_on >= toDate32({to:DateTime64(3, 'UTC')}) - 365 AND happened_on <= toDate32({to:DateTime64(3, 'UTC')})
+            AND dateDiff('day', happened_on, toDate32({to:DateTime64(3, 'UTC')})) BETWEEN 0 AND setting['crisis_days']
     ) AS has_crisis,
     (SELECT ifNull(anyOrNull(utc_offset_s), 0) FROM institution_settings FINAL WHERE institution = {institution:String}) AS offset_s,
     (SELECT {step_s:Int64} + throwIf({step_s:Int64} <= 0, 'step_s has to be a number of seconds above 0')) AS step

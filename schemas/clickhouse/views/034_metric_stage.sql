@@ -91,7 +91,7 @@ WITH
         SELECT
             *,
             toDate32(fromUnixTimestamp64Milli(to_ms - period * length_ms, 'UTC')) AS ended_on,
-            arrayExists(d -> d >= ended_on - 365 AND d <= ended_on, changes) AS evidence,
+            arrayExists(d -> dateDiff('day', d, ended_on) BETWEEN 0 AND setting['evidence_days'], changes) AS evidence,
             multiIf(
                 ifNull(loop_rate >= setting['stage_symmetric_loop_rate'], false) AND evidence, 'S4',
                 ifNull(reply_share >= setting['stage_two_way_reply_share'] AND answered_24h >= setting['stage_two_way_answered_24h'], false), 'S3',

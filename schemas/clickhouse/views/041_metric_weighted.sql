@@ -18,7 +18,7 @@ WITH
         SELECT count() > 0
         FROM institution_events
         WHERE institution = {institution:String} AND kind = 'crisis'
-            AND happened_on >= toDate32({to:DateTime64(3, 'UTC')}) - 365 AND happened_on <= toDate32({to:DateTime64(3, 'UTC')})
+            AND dateDiff('day', happened_on, toDate32({to:DateTime64(3, 'UTC')})) BETWEEN 0 AND setting['crisis_days']
     ) AS has_crisis,
     parts AS
     (
