@@ -53,8 +53,14 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	addr := storetest.Shared(t)
+	return newWorldOn(t, storetest.Config(addr, storetest.Database(t, addr)))
+}
+
+// newWorldOn is a world around a database that has the tables.
+func newWorldOn(t *testing.T, database sink.ClickHouseConfig) *world {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b, err := broker.Start(broker.Config{Log: log, Topics: []kafka.TopicSpec{
 		{Name: schemas.TopicEnriched, Partitions: 3}, {Name: schemas.TopicLedger, Partitions: 1}, {Name: schemas.TopicDead, Partitions: 2},
 	}})
@@ -68,7 +74,7 @@ func newWorld(t *testing.T) *world {
 	})
 	w := &world{t: t, cfg: sink.DefaultConfig(), conn: kafka.Conn{Brokers: []string{b.Addr()}, ClientID: "test"}}
 	w.cfg.Kafka.Brokers = w.conn.Brokers
-	w.cfg.ClickHouse = storetest.Config(addr, storetest.Database(t, addr))
+	w.cfg.ClickHouse = database
 	w.cfg.Reports.Dir = t.TempDir()
 	w.cfg.Reports.Enabled = false
 	w.cfg.Batch.Age = config.Duration(50 * time.Millisecond)

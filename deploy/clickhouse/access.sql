@@ -25,7 +25,9 @@ GRANT INSERT ON dwiarah.report_runs TO reporter;
 GRANT SELECT, INSERT, ALTER DELETE, ALTER UPDATE ON dwiarah.* TO writer;
 GRANT SELECT ON system.parts TO writer;
 
--- sink migrate. It drops no data: a view is replaced by exchanging it with one of a passing name, and a calendar by way of a passing table.
+-- sink migrate. It drops no data: a view is replaced by exchanging it with one of a passing name, and a calendar by way of a passing table. Where the database is not there yet, it is made from
+-- default, in which nothing else is allowed.
+GRANT SHOW DATABASES ON default.* TO migrator;
 GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW, ALTER TABLE, ALTER VIEW, SELECT, INSERT ON dwiarah.* TO migrator;
 GRANT DROP TABLE ON dwiarah._tmp_replace_* TO migrator;
 GRANT DROP TABLE ON dwiarah.business_spans_* TO migrator;

@@ -1,20 +1,15 @@
 package query_test
 
 import (
-	"encoding/xml"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dwiarah/dwiarah/schemas/clickhouse"
 	"github.com/dwiarah/dwiarah/schemas/clickhouse/calendar"
-	"github.com/dwiarah/dwiarah/schemas/kit/engine"
 	"github.com/dwiarah/dwiarah/sink/internal/query"
 	"github.com/dwiarah/dwiarah/sink/internal/store"
 	"github.com/dwiarah/dwiarah/sink/internal/store/storetest"
@@ -22,31 +17,13 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-const accessFile = "../../../deploy/clickhouse/access.sql"
-
-// access returns the statements of the shipped file.
-func access(t *testing.T) []string {
-	t.Helper()
-	b, err := os.ReadFile(accessFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []string
-	for _, s := range strings.Split(regexp.MustCompile(`(?m)^--.*\n`).ReplaceAllString(string(b), ""), ";\n") {
-		if s = strings.TrimSpace(s); s != "" {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
 // The engine reads every statement of the file, and no table with texts is forgotten.
 func TestAccessFileIsUnderstood(t *testing.T) {
 	addr := storetest.Shared(t)
 	s := storetest.Open(t, storetest.Config(addr, storetest.Database(t, addr)))
-	statements := access(t)
+	statements := storetest.AccessStatements(t)
 	if len(statements) < 15 {
-		t.Fatalf("%d statements are read from %s", len(statements), accessFile)
+		t.Fatalf("%d statements are read of the file", len(statements))
 	}
 	for _, statement := range statements {
 		if err := s.Conn().Exec(t.Context(), "EXPLAIN AST "+statement); err != nil {
@@ -60,40 +37,19 @@ func TestAccessFileIsUnderstood(t *testing.T) {
 	}
 	for _, role := range []string{"analyst", "reporter"} {
 		if want := "REVOKE " + strings.Join(withTexts, ", ") + " FROM " + role; !slices.Contains(statements, want) {
-			t.Errorf("%s has no %s", accessFile, want)
+			t.Errorf("the file has no %s", want)
 		}
 	}
-	policies := rowPolicies(t)
+	policies := storetest.RowPolicies(t)
 	for _, table := range tablesWith(t, s, "author_key", "author_mark", "message_id", "message_key", "subject_key") {
 		for _, policy := range []string{"dwiarah_readers", "dwiarah_services"} {
 			for _, name := range []string{table, table + "_local"} {
-				if !slices.ContainsFunc(policies, func(p rowPolicy) bool { return p.name == policy && slices.Contains(p.tables, name) }) {
+				if !slices.ContainsFunc(policies, func(p storetest.RowPolicy) bool { return p.Name == policy && slices.Contains(p.Tables, name) }) {
 					t.Errorf("table %s tells of single messages, and there is no row policy %s on it", name, policy)
 				}
 			}
 		}
 	}
-}
-
-// rowPolicy is one of the file.
-type rowPolicy struct {
-	name, filter  string
-	tables, roles []string
-}
-
-func rowPolicies(t *testing.T) (list []rowPolicy) {
-	t.Helper()
-	form := regexp.MustCompile(`(?s)^CREATE ROW POLICY IF NOT EXISTS (\w+) ON\s+(.*?)\s+USING (.*?)\s+TO (.*)$`)
-	for _, statement := range access(t) {
-		if m := form.FindStringSubmatch(statement); m != nil {
-			p := rowPolicy{name: m[1], filter: m[3], roles: strings.Split(m[4], ", ")}
-			for _, table := range regexp.MustCompile(`,\s*`).Split(m[2], -1) {
-				p.tables = append(p.tables, strings.TrimPrefix(table, clickhouse.Database+"."))
-			}
-			list = append(list, p)
-		}
-	}
-	return list
 }
 
 // tablesWith are the tables that have one of the columns.
@@ -110,96 +66,11 @@ func tablesWith(t *testing.T, s *store.Store, columns ...string) (tables []strin
 	return tables
 }
 
-// users is a ClickHouse users file whose one user has what the access file gives to a role: the engine takes no CREATE ROLE, but grants, row policies and profiles from there.
-func users(t *testing.T, role string) string {
-	t.Helper()
-	grant := regexp.MustCompile(`^(GRANT|REVOKE) (.*) (TO|FROM) ` + role + `$`)
-	var grants, filters, settings, constraints strings.Builder
-	escape := func(s string) string {
-		var b strings.Builder
-		if err := xml.EscapeText(&b, []byte(s)); err != nil {
-			t.Fatal(err)
-		}
-		return b.String()
-	}
-	for _, statement := range access(t) {
-		if m := grant.FindStringSubmatch(statement); m != nil {
-			fmt.Fprintf(&grants, "<query>%s %s</query>", m[1], escape(m[2]))
-		}
-		if m := regexp.MustCompile(`(?s)^CREATE SETTINGS PROFILE OR REPLACE \w+ SETTINGS\s+(.*?)\s+TO (.*)$`).FindStringSubmatch(statement); m != nil && slices.Contains(strings.Split(m[2], ", "), role) {
-			for _, s := range regexp.MustCompile(`(\w+) = (\d+)(?: MAX (\d+))?`).FindAllStringSubmatch(m[1], -1) {
-				fmt.Fprintf(&settings, "<%s>%s</%[1]s>", s[1], s[2])
-				if s[3] != "" {
-					fmt.Fprintf(&constraints, "<%s><max>%s</max></%[1]s>", s[1], s[3])
-				}
-			}
-		}
-	}
-	for _, p := range rowPolicies(t) {
-		if slices.Contains(p.roles, role) {
-			for _, table := range p.tables {
-				fmt.Fprintf(&filters, "<%s><filter>%s</filter></%[1]s>", table, escape(p.filter))
-			}
-		}
-	}
-	dir := t.TempDir()
-	path := filepath.Join(dir, "users.xml")
-	for name, text := range map[string]string{
-		path: "<clickhouse><profiles><default>" + settings.String() + "<constraints>" + constraints.String() + "</constraints></default></profiles><quotas><default/></quotas>" +
-			"<users><default><password/><networks><ip>::/0</ip></networks><profile>default</profile>" +
-			"<quota>default</quota><grants>" + grants.String() + "</grants><databases><dwiarah>" + filters.String() + "</dwiarah></databases></default></users></clickhouse>",
-		filepath.Join(dir, "config.xml"): "<clickhouse><users_config>" + path + "</users_config></clickhouse>",
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return filepath.Join(dir, "config.xml")
-}
-
-// everybody stands for the engine's own user, who may do everything.
-const everybody = ""
-
-// as runs an engine on a folder, where what comes is done by a user of one role.
-func as(t *testing.T, dir, role string, do func(*store.Store)) {
-	t.Helper()
-	config := ""
-	if role != everybody {
-		config = users(t, role)
-	}
-	e, err := engine.Start(t.Context(), engine.Config{DataDir: dir, LibraryConfig: config})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := store.Open(storetest.Config(e.Addr(), clickhouse.Database))
-	if err != nil {
-		t.Fatal(err)
-	}
-	do(s)
-	if err := errors.Join(s.Close(), e.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// emptyDatabase is a folder with the database and nothing in it.
-func emptyDatabase(t *testing.T) (dir string) {
-	t.Helper()
-	storetest.Shared(t) // skips where there is no engine
-	dir = t.TempDir()
-	as(t, dir, everybody, func(s *store.Store) {
-		admin := storetest.Open(t, storetest.Config(strings.TrimPrefix(s.Addresses(), "http://"), "default"))
-		if err := clickhouse.EnsureDatabase(t.Context(), admin.Conn(), clickhouse.Database); err != nil {
-			t.Fatal(err)
-		}
-	})
-	return dir
-}
-
 // twoInstitutions is a folder with a message and its text of each of institutions a and b, of which a is the user's.
 func twoInstitutions(t *testing.T) (dir string) {
 	t.Helper()
-	dir = emptyDatabase(t)
-	as(t, dir, everybody, func(s *store.Store) {
+	dir = storetest.EmptyDatabase(t)
+	storetest.As(t, dir, storetest.Everybody, func(s *store.Store) {
 		if _, err := clickhouse.Migrate(t.Context(), s.Conn()); err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +146,7 @@ func TestRolesReadWhatTheyMay(t *testing.T) {
 			"CREATE TABLE elsewhere.t AS tombstones": denied,
 		},
 	} {
-		as(t, dir, role, func(s *store.Store) {
+		storetest.As(t, dir, role, func(s *store.Store) {
 			for question, want := range questions {
 				out, err := ask(t, s, question)
 				switch {
@@ -295,13 +166,13 @@ func TestRolesReadWhatTheyMay(t *testing.T) {
 
 // What the migrator may do is enough for a new database, for one that has to change, and for a calendar that takes the place of another.
 func TestMigratorMigrates(t *testing.T) {
-	dir := emptyDatabase(t)
+	dir := storetest.EmptyDatabase(t)
 	other, err := calendar.Load("id-government")
 	if err != nil {
 		t.Fatal(err)
 	}
 	other.Checksum = "another file"
-	as(t, dir, "migrator", func(s *store.Store) {
+	storetest.As(t, dir, "migrator", func(s *store.Store) {
 		for _, others := range [][]*calendar.Calendar{nil, {other}} {
 			made, err := clickhouse.Migrate(t.Context(), s.Conn())
 			if err != nil || (made.Steps() > 0) != (others == nil) {
@@ -336,7 +207,7 @@ func TestAnalystsFindNoOtherWayToATexts(t *testing.T) {
 		"SELECT if(explain LIKE '%message_bodies%', 'text of', '') FROM viewExplain('EXPLAIN', '', (SELECT text FROM dwiarah.message_bodies))",
 	}
 	shows := func(role string, want bool) {
-		as(t, dir, role, func(s *store.Store) {
+		storetest.As(t, dir, role, func(s *store.Store) {
 			for _, way := range ways {
 				if out, err := ask(t, s, way); strings.Contains(out, "text of") != want {
 					t.Errorf("as %q: %s gave %q %v", role, way, out, err)
@@ -344,7 +215,7 @@ func TestAnalystsFindNoOtherWayToATexts(t *testing.T) {
 			}
 		})
 	}
-	shows(everybody, true)
+	shows(storetest.Everybody, true)
 	shows("analyst", false)
 	shows("reporter", false)
 }
@@ -355,7 +226,7 @@ func TestAnalystsReachTheViews(t *testing.T) {
 	if err != nil || len(names) < 30 {
 		t.Fatalf("%d files of the cookbook, %v", len(names), err)
 	}
-	as(t, twoInstitutions(t), "analyst", func(s *store.Store) {
+	storetest.As(t, twoInstitutions(t), "analyst", func(s *store.Store) {
 		for _, name := range names {
 			sql, err := os.ReadFile(name)
 			if err != nil {

@@ -16,9 +16,12 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
+	tables "github.com/dwiarah/dwiarah/schemas/clickhouse"
 	"github.com/dwiarah/dwiarah/schemas/sample"
 	"github.com/dwiarah/dwiarah/sink/internal/report/figures"
 	"github.com/dwiarah/dwiarah/sink/internal/report/period"
+	"github.com/dwiarah/dwiarah/sink/internal/store"
+	"github.com/dwiarah/dwiarah/sink/internal/store/storetest"
 )
 
 // deploy is where the files that Grafana and Prometheus are given lie.
@@ -223,6 +226,53 @@ func TestPanelsOfTheSample(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Grafana's rights reach every question of its dashboards: those of the role reporter, reading only.
+func TestPanelsAsTheReporter(t *testing.T) {
+	dir := storetest.EmptyDatabase(t)
+	storetest.As(t, dir, storetest.Everybody, func(s *store.Store) {
+		if _, err := tables.Migrate(t.Context(), s.Conn()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	to := sample.DefaultEnd()
+	values := map[string]string{"institution": "a", "step": "86400"}
+	ctx := clickhouse.Context(t.Context(), clickhouse.WithSettings(clickhouse.Settings{"readonly": 2}))
+	storetest.As(t, dir, "reporter", func(s *store.Store) {
+		asked := 0
+		ask := func(what, question string) {
+			t.Helper()
+			asked++
+			sql, err := expand(question, to.AddDate(0, 0, -30), to, time.Hour, values)
+			if err == nil {
+				err = s.Conn().Exec(ctx, sql)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		for file, d := range dashboards(t) {
+			for _, v := range d.Templating.List {
+				if v.Type == "query" {
+					ask(file+": "+v.Name, v.Query)
+				}
+			}
+			for _, p := range d.Panels {
+				for _, target := range p.Targets {
+					ask(file+": "+p.Title, target.RawSQL)
+				}
+			}
+		}
+		if asked < 10 {
+			t.Errorf("only %d questions were asked", asked)
+		}
+		for _, refused := range []string{"SELECT text FROM message_texts", "SELECT text FROM message_bodies", "INSERT INTO report_runs (report) VALUES ('r')"} {
+			if err := s.Conn().Exec(ctx, refused); err == nil {
+				t.Errorf("%s is not refused", refused)
+			}
+		}
+	})
 }
 
 // A panel and a report say the same of the same period, whatever the server's own zone.
