@@ -354,6 +354,7 @@ func drawRules(t *rapid.T, w *world) {
 			"stage_one_way_reply_share", "stage_two_way_reply_share", "stage_two_way_answered_24h", "stage_administrative_template_share", "template_repeats",
 			"crisis_factor", "risk_weight_1", "risk_weight_3", "risk_weight_5", "risk_least", "coordination_window_s", "bot_weight_young", "quality_least_labels", "growth_z", "anomaly_z", "anomaly_least", "anomaly_refractory_s",
 			"bait_negative_share", "coordination_times", "handling_gap_s", "follow_up_s", "sentiment_least", "recurrence_s", "crisis_days", "evidence_days",
+			"anomaly_weeks", "anomaly_beside_h", "anomaly_anscombe_days", "anomaly_poisson_days", "growth_days", "growth_least_days", "quality_expected_days", "quality_drift_days",
 		}).Draw(t, "setting")
 		s := reference.Setting{Institution: w.institution, Name: name, ValidFrom: date("valid from"), Value: rapid.SampledFrom([]float64{0.05, 0.25, 0.5, 1, 2}).Draw(t, "value")}
 		if strings.HasSuffix(name, "_s") {

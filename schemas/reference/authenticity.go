@@ -214,19 +214,19 @@ func (r *Reading) FollowerGrowth(from, to time.Time) []GrowthRow {
 			}
 			g := GrowthRow{Platform: a.platform, Account: a.name, Day: d, Followers: *latest[a][d].Followers, Growth: *y, Posts: posts[d], Mentions: mentions[d], Impressions: impressions[d]}
 			var before []float64
-			for back := range 28 {
+			for back := range r.whole("growth_days", from, 1) {
 				if y := growth(d.Add(-time.Duration(back+1) * day)); y != nil {
 					before = append(before, *y)
 				}
 			}
 			g.N = len(before)
-			if g.N >= 14 {
+			if float64(g.N) >= max(1, r.setting("growth_least_days", from)) {
 				middle := *quantile(before, 0.5)
 				z := (*y - middle) / max(1.4826*spread(before, middle), r.setting("growth_least_mad", from))
 				g.Z = &z
 				rose := func(counts map[time.Time]int) bool {
 					var usual []float64
-					for back := range 28 {
+					for back := range r.whole("growth_days", from, 1) {
 						usual = append(usual, float64(counts[d.Add(-time.Duration(back+1)*day)]))
 					}
 					return float64(counts[d]) > r.setting("growth_rise", from)**quantile(usual, 0.5)
@@ -275,7 +275,9 @@ func (r *Reading) VolumeAnomaly(from, to time.Time) []AnomalyRow {
 		}
 	}
 	var inbound []*row
-	for _, x := range r.during(from.AddDate(0, 0, -43), to) {
+	weeks, beside, poissonDays := r.whole("anomaly_weeks", from, 1), r.whole("anomaly_beside_h", from, 0), r.whole("anomaly_poisson_days", from, 1)
+	historyDays := max(7*weeks, poissonDays, r.whole("anomaly_anscombe_days", from, 0)) + 1
+	for _, x := range r.during(from.AddDate(0, 0, -historyDays), to) {
 		if x.side == sideAddressed {
 			inbound = append(inbound, x)
 		}
@@ -306,27 +308,28 @@ func (r *Reading) VolumeAnomaly(from, to time.Time) []AnomalyRow {
 		z := func(n float64) float64 { return math.NaN() }
 		if len(inbound) > 0 {
 			oldest := time.UnixMilli(inbound[0].CreatedAtMs).UTC().Truncate(time.Hour)
-			switch history := h.Sub(oldest); {
-			case history >= 4*7*day:
-				var roots []float64
-				for week := 1; week <= 6; week++ {
-					for beside := -1; beside <= 1; beside++ {
-						at := h.Add(-time.Duration(week)*7*day + time.Duration(beside)*time.Hour)
-						if !at.Add(-2 * time.Hour).Before(oldest) {
-							roots = append(roots, root(sum(at, false)))
-						}
+			var roots []float64
+			for week := 1; week <= weeks; week++ {
+				for hours := -beside; hours <= beside; hours++ {
+					at := h.Add(-time.Duration(week)*7*day + time.Duration(hours)*time.Hour)
+					if !at.Add(-2 * time.Hour).Before(oldest) {
+						roots = append(roots, root(sum(at, false)))
 					}
 				}
+			}
+			switch history := h.Sub(oldest); {
+			case history < time.Duration(poissonDays)*day:
+			case len(roots) > 0 && history.Hours() >= 24*r.setting("anomaly_anscombe_days", from):
 				middle := *quantile(roots, 0.5)
 				around := max(1, 1.4826*spread(roots, middle))
 				a.Method = "anscombe"
 				expected := max(0, middle*middle/4-3./8)
 				a.Expected = &expected
 				z = func(n float64) float64 { return (root(n) - middle) / around }
-			case history >= 7*day:
+			default:
 				usual := 0.0
-				for back := 1; back <= 7; back++ {
-					usual += sum(h.Add(-time.Duration(back)*day), false) / 7
+				for back := 1; back <= poissonDays; back++ {
+					usual += sum(h.Add(-time.Duration(back)*day), false) / float64(poissonDays)
 				}
 				a.Method, a.Expected = "poisson", &usual
 				z = func(n float64) float64 { return (n - usual) / math.Sqrt(max(1, usual)) }

@@ -57,6 +57,8 @@ var defaultSettings = map[string]float64{
 	"evidence_days":                       365,
 	"quality_least_coverage":              0.95,
 	"quality_least_labels":                50,
+	"quality_expected_days":               30,
+	"quality_drift_days":                  90,
 	"bait_reply_ratio":                    1,
 	"bait_negative_share":                 0.60,
 	"shift_window_s":                      7 * 24 * 3600,
@@ -64,9 +66,15 @@ var defaultSettings = map[string]float64{
 	"anomaly_least":                       10,
 	"anomaly_refractory_s":                12 * 3600,
 	"anomaly_live_s":                      24 * 3600,
+	"anomaly_weeks":                       6,
+	"anomaly_beside_h":                    1,
+	"anomaly_anscombe_days":               28,
+	"anomaly_poisson_days":                7,
 	"growth_z":                            5,
 	"growth_rise":                         1.5,
 	"growth_least_mad":                    0.0005,
+	"growth_days":                         28,
+	"growth_least_days":                   14,
 	"coordination_window_s":               60,
 	"coordination_times":                  2,
 	"bot_burst_s":                         10,
@@ -113,6 +121,11 @@ func (r *Reading) setting(name string, from time.Time) float64 {
 		}
 	}
 	return value
+}
+
+// whole is a setting that counts something, rounded down, and at least least.
+func (r *Reading) whole(name string, from time.Time, least int) int {
+	return max(least, int(r.setting(name, from)))
 }
 
 // clocks are the service clocks in force for a period that begins at from, by name.

@@ -112,8 +112,9 @@ func (r *Reading) Quality(from, to time.Time) Quality {
 	var q Quality
 	length := float64(to.Sub(from).Milliseconds())
 	covered := map[string]float64{}
+	heardOf := from.AddDate(0, 0, -r.whole("quality_expected_days", from, 0))
 	for _, c := range r.coverage {
-		if c.SinceMs < to.UnixMilli() && c.UntilMs > from.AddDate(0, 0, -30).UnixMilli() {
+		if c.SinceMs < to.UnixMilli() && c.UntilMs > heardOf.UnixMilli() {
 			covered[c.Connector] = r.coveredMs(c.Connector, from, to)
 		}
 	}
@@ -158,7 +159,7 @@ func (r *Reading) Quality(from, to time.Time) Quality {
 		}
 	}
 	q.DeleteLatencyP99S = quantile(latencies, 0.99)
-	q.DriftPSI = psi(r.labelCounts(from, to), r.labelCounts(from.AddDate(0, 0, -90), from), r.setting("quality_least_labels", from))
+	q.DriftPSI = psi(r.labelCounts(from, to), r.labelCounts(from.AddDate(0, 0, -r.whole("quality_drift_days", from, 0)), from), r.setting("quality_least_labels", from))
 	return q
 }
 

@@ -1,4 +1,4 @@
--- A connector is expected while any stretch of it, complete or gap, reaches into the period or the 30 days before it: one that died shows as uncovered. prev_e is the end of
+-- A connector is expected while any stretch of it, complete or gap, reaches into the period or the quality_expected_days before it: one that died shows as uncovered. prev_e is the end of
 -- what the connector's earlier complete stretches cover, so that overlaps count once. The wall clock only ends a period that is not over yet.
 CREATE OR REPLACE VIEW metric_quality AS
 WITH
@@ -37,7 +37,7 @@ WITH
                     FROM coverage_ledger
                     WHERE institution = {institution:String} AND since < {to:DateTime64(3, 'UTC')}
                     GROUP BY connector, status, since, reason
-                    HAVING max(coverage_ledger.until) > {from:DateTime64(3, 'UTC')} - toIntervalDay(30)
+                    HAVING max(coverage_ledger.until) > {from:DateTime64(3, 'UTC')} - toIntervalDay(setting['quality_expected_days'])
                 )
             )
             GROUP BY connector
@@ -85,8 +85,8 @@ FROM
     (
         SELECT *, created_at >= {from:DateTime64(3, 'UTC')} AS here
         FROM int_messages
-        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(90) AND created_at < {to:DateTime64(3, 'UTC')}
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(setting['quality_drift_days']) AND created_at < {to:DateTime64(3, 'UTC')}
             AND deleted_at IS NULL
     )
 )
-COMMENT 'Can the figures of the period be trusted. coverage: the part of the time that the connectors read completely (coverage_worst: the least of the connectors); greyed_out: coverage is unknown or under 0.95, show other figures in grey. lag_p95_s: from a message to its reading, archives left out. duplicate_share: of the messages to the institution with a text of some length, those that repeat an earlier one of their author. delete_latency_p99_s: from a deletion to our knowing of it. drift_psi: how far the labels of the classifier have moved from those of the 90 days before (population stability index, above 0.25 is a lot; NULL under 50 labels). n: messages. model_versions: whose labels all figures of the period are made of; of more than one, enrich backfill makes one. Parameters: institution, from, to. One row. In METRICS.md: M25.'
+COMMENT 'Can the figures of the period be trusted. coverage: the part of the time that the connectors read completely (coverage_worst: the least of the connectors); greyed_out: coverage is unknown or under 0.95, show other figures in grey. lag_p95_s: from a message to its reading, archives left out. duplicate_share: of the messages to the institution with a text of some length, those that repeat an earlier one of their author. delete_latency_p99_s: from a deletion to our knowing of it. drift_psi: how far the labels of the classifier have moved from those of the 90 days (quality_drift_days) before (population stability index, above 0.25 is a lot; NULL under 50 labels). n: messages. model_versions: whose labels all figures of the period are made of; of more than one, enrich backfill makes one. Parameters: institution, from, to. One row. In METRICS.md: M25.'

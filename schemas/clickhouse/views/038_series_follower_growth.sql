@@ -1,5 +1,5 @@
--- A day is local; its followers are those of its last snapshot with a number. Growth is between neighbouring days only, and is compared with that of the 28 days before, of which at least
--- 14 have to be known. The counts of a day are 0 where nothing was seen.
+-- A day is local; its followers are those of its last snapshot with a number. Growth is between neighbouring days only, and is compared with that of the growth_days before, of which at least
+-- growth_least_days have to be known. The counts of a day are 0 where nothing was seen.
 CREATE OR REPLACE VIEW series_follower_growth AS
 WITH
     (
@@ -12,6 +12,7 @@ WITH
             GROUP BY name
         )
     ) AS setting,
+    greatest(1, toInt64(setting['growth_days'])) AS days_before,
     (SELECT ifNull(anyOrNull(utc_offset_s), 0) FROM institution_settings FINAL WHERE institution = {institution:String}) AS offset_s,
     toDate32({from:DateTime64(3, 'UTC')} + toIntervalSecond(assumeNotNull(offset_s))) AS first_day,
     toDate32({to:DateTime64(3, 'UTC')} + toIntervalSecond(assumeNotNull(offset_s)) - toIntervalMillisecond(1)) AS last_day,
@@ -27,7 +28,7 @@ WITH
             SELECT platform, account, toDate32(observed_at + toIntervalSecond(assumeNotNull(offset_s))) AS day, argMax(assumeNotNull(account_counts.followers), observed_at) AS followers_then
             FROM account_counts
             WHERE institution = {institution:String} AND account_counts.followers > 0
-                AND observed_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(32) AND observed_at < {to:DateTime64(3, 'UTC')} + toIntervalDay(1)
+                AND observed_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(days_before + 4) AND observed_at < {to:DateTime64(3, 'UTC')} + toIntervalDay(1)
             GROUP BY platform, account, day
         )
         WHERE day <= last_day
@@ -42,7 +43,7 @@ WITH
             sumMapIf(map(toInt32(toDate32(created_at + toIntervalSecond(assumeNotNull(offset_s)))), toInt64(1)), role = 'addressed') AS mentions,
             sumMapIf(map(toInt32(toDate32(created_at + toIntervalSecond(assumeNotNull(offset_s)))), ifNull(views, 0)), role = 'broadcast') AS impressions
         FROM int_messages
-        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(30) AND created_at < {to:DateTime64(3, 'UTC')} + toIntervalDay(1)
+        WHERE institution = {institution:String} AND created_at >= {from:DateTime64(3, 'UTC')} - toIntervalDay(days_before + 2) AND created_at < {to:DateTime64(3, 'UTC')} + toIntervalDay(1)
             AND deleted_at IS NULL AND role IN ('broadcast', 'addressed')
         GROUP BY platform, account
     )
@@ -52,7 +53,7 @@ SELECT
     day,
     followers,
     growth,
-    if(known < 14, NULL, (growth - middle) / greatest(spread, setting['growth_least_mad'])) AS z,
+    if(known < greatest(1, setting['growth_least_days']), NULL, (growth - middle) / greatest(spread, setting['growth_least_mad'])) AS z,
     posts_here AS posts,
     mentions_here AS mentions,
     impressions_here AS impressions,
@@ -75,9 +76,9 @@ FROM
         posts[toInt32(day)] AS posts_here,
         mentions[toInt32(day)] AS mentions_here,
         impressions[toInt32(day)] AS impressions_here,
-        arrayMap(d -> posts[toInt32(day) - toInt32(d)], range(1, 29)) AS posts_before,
-        arrayMap(d -> mentions[toInt32(day) - toInt32(d)], range(1, 29)) AS mentions_before,
-        arrayMap(d -> impressions[toInt32(day) - toInt32(d)], range(1, 29)) AS impressions_before
+        arrayMap(d -> posts[toInt32(day) - toInt32(d)], range(1, days_before + 1)) AS posts_before,
+        arrayMap(d -> mentions[toInt32(day) - toInt32(d)], range(1, days_before + 1)) AS mentions_before,
+        arrayMap(d -> impressions[toInt32(day) - toInt32(d)], range(1, days_before + 1)) AS impressions_before
     FROM
     (
         SELECT
@@ -86,7 +87,7 @@ FROM
             growth_of.1 AS day,
             growth_of.2 AS growth,
             arrayFirst(d -> d.1 = growth_of.1, g.days).2 AS followers,
-            arrayMap(x -> x.2, arrayFilter(x -> x.1 < growth_of.1 AND x.1 >= growth_of.1 - 28, g.growths)) AS before,
+            arrayMap(x -> x.2, arrayFilter(x -> x.1 < growth_of.1 AND x.1 >= growth_of.1 - days_before, g.growths)) AS before,
             s.posts AS posts,
             s.mentions AS mentions,
             s.impressions AS impressions
@@ -97,4 +98,4 @@ FROM
     )
 )
 ORDER BY platform, account, day
-COMMENT 'How the followers of each account grow, a row per local day on which they and those of the day before are known. growth: the difference of their logarithms; z: how far it is from that of the n known days of the 28 before, in robust standard deviations (NULL under 14). posts, mentions and impressions (views) of the day; unexplained: z above 5 though none of the three rose above 1.5 times its usual value. Nothing is said about the reason. Parameters: institution, from, to. In METRICS.md: M21.'
+COMMENT 'How the followers of each account grow, a row per local day on which they and those of the day before are known. growth: the difference of their logarithms; z: how far it is from that of the n known days of the 28 (growth_days) before, in robust standard deviations (NULL under 14: growth_least_days). posts, mentions and impressions (views) of the day; unexplained: z above 5 though none of the three rose above 1.5 times its usual value. Nothing is said about the reason. Parameters: institution, from, to. In METRICS.md: M21.'
