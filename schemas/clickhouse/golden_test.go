@@ -141,6 +141,48 @@ var scenes = []struct {
 		},
 	},
 	{
+		// One message an hour, three in the third week, and four more in one hour of it; followers that stand still for four days, then are a tenth more.
+		name: "how far back an institution looks",
+		build: func(s *scene) {
+			for h := range 525 {
+				said := 1
+				if h >= 336 && h < 504 {
+					said = 3
+				}
+				if h == 352 {
+					said += 4
+				}
+				for i := range said {
+					s.add(fmt.Sprint(h, "-", i), "u", schemas.KindMention, schemas.Inbound, float64(h), mention)
+				}
+			}
+			s.covered("c", 0, 720)
+			for d, followers := range []int64{500, 1000, 1000, 1000, 1000, 1100} {
+				s.snapshots = append(s.snapshots, &event.AccountSnapshot{
+					Institution: s.institution, Platform: schemas.PlatformX, Account: "kantor", ObservedAtMs: day0.AddDate(0, 0, d).UnixMilli(), Followers: &followers,
+				})
+			}
+			for name, value := range map[string]float64{
+				"anomaly_poisson_days": 2, "anomaly_anscombe_days": 8, "anomaly_weeks": 1, "anomaly_beside_h": 3, "growth_days": 3, "growth_least_days": 2,
+			} {
+				s.settings = append(s.settings, reference.Setting{Institution: s.institution, Name: name, ValidFrom: day0, Value: value})
+			}
+		},
+		views: []view{
+			{name: "series_volume_anomaly", from: at(47), to: at(49), want: []record{{"n": int64(3), "method": "none", "z": nil}, {"n": int64(3), "method": "poisson"}}},
+			// The sums of the hours 76 and 52.
+			{name: "series_volume_anomaly", from: at(100), to: at(101), want: []record{{"n": int64(3), "method": "poisson", "expected": 3., "z": 0.}}},
+			// Those of the hours 349 to 355: 9, 9, 9, 13, 13, 13, 9.
+			{name: "series_volume_anomaly", from: at(520), to: at(521), want: []record{{
+				"n": int64(3), "method": "anscombe", "expected": 9., "z": 2*math.Sqrt(3.375) - 2*math.Sqrt(9.375),
+			}}},
+			{name: "series_follower_growth", from: at(96), to: at(144), want: []record{
+				{"n": int64(3), "growth": 0., "z": 0., "unexplained": false},
+				{"n": int64(3), "growth": math.Log(1.1), "z": math.Log(1.1) / .0005, "unexplained": true},
+			}},
+		},
+	},
+	{
 		// The vector of the metric specification: B = 3, R = 5, I = 8 and an automatic reply.
 		name: "seventeen messages",
 		build: func(s *scene) {
