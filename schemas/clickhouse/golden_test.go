@@ -163,7 +163,7 @@ var scenes = []struct {
 				})
 			}
 			for name, value := range map[string]float64{
-				"anomaly_poisson_days": 2, "anomaly_anscombe_days": 8, "anomaly_weeks": 1, "anomaly_beside_h": 3, "growth_days": 3, "growth_least_days": 2,
+				"anomaly_poisson_days": 2, "anomaly_anscombe_days": 8, "anomaly_weeks": 1, "anomaly_beside_h": 3, "growth_days": 3, "growth_least_days": 2, "growth_least_mad": 0,
 			} {
 				s.settings = append(s.settings, reference.Setting{Institution: s.institution, Name: name, ValidFrom: day0, Value: value})
 			}
@@ -178,7 +178,7 @@ var scenes = []struct {
 			}}},
 			{name: "series_follower_growth", from: at(96), to: at(144), want: []record{
 				{"n": int64(3), "growth": 0., "z": 0., "unexplained": false},
-				{"n": int64(3), "growth": math.Log(1.1), "z": math.Log(1.1) / .0005, "unexplained": true},
+				{"n": int64(3), "growth": math.Log(1.1), "z": math.Log(1.1) / 1e-9, "unexplained": true},
 			}},
 		},
 	},

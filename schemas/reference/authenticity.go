@@ -222,7 +222,7 @@ func (r *Reading) FollowerGrowth(from, to time.Time) []GrowthRow {
 			g.N = len(before)
 			if float64(g.N) >= max(1, r.setting("growth_least_days", from)) {
 				middle := *quantile(before, 0.5)
-				z := (*y - middle) / max(1.4826*spread(before, middle), r.setting("growth_least_mad", from))
+				z := (*y - middle) / max(1.4826*spread(before, middle), r.setting("growth_least_mad", from), 1e-9)
 				g.Z = &z
 				rose := func(counts map[time.Time]int) bool {
 					var usual []float64

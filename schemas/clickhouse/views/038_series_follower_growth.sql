@@ -53,7 +53,7 @@ SELECT
     day,
     followers,
     growth,
-    if(known < greatest(1, setting['growth_least_days']), NULL, (growth - middle) / greatest(spread, setting['growth_least_mad'])) AS z,
+    if(known < greatest(1, setting['growth_least_days']), NULL, (growth - middle) / greatest(spread, setting['growth_least_mad'], 1e-9)) AS z,
     posts_here AS posts,
     mentions_here AS mentions,
     impressions_here AS impressions,
