@@ -212,6 +212,8 @@ func profile(memoryBytes int64) []chdb.Setting {
 		{Name: "compile_expressions", Value: "0"},
 		{Name: "compile_aggregate_expressions", Value: "0"},
 		{Name: "compile_sort_description", Value: "0"},
+		// What is joined to the messages is small: a table of it for each thread costs more to make than it saves.
+		{Name: "join_algorithm", Value: "hash"},
 	}
 }
 

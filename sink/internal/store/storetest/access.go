@@ -74,7 +74,7 @@ func users(t testing.TB, role string) string {
 			fmt.Fprintf(&grants, "<query>%s %s</query>", m[1], escape(m[2]))
 		}
 		if m := regexp.MustCompile(`(?s)^CREATE SETTINGS PROFILE OR REPLACE \w+ SETTINGS\s+(.*?)\s+TO (.*)$`).FindStringSubmatch(statement); m != nil && slices.Contains(strings.Split(m[2], ", "), role) {
-			for _, s := range regexp.MustCompile(`(\w+) = (\d+)(?: MAX (\d+))?`).FindAllStringSubmatch(m[1], -1) {
+			for _, s := range regexp.MustCompile(`(\w+) = '?(\w+)'?(?: MAX (\d+))?`).FindAllStringSubmatch(m[1], -1) {
 				fmt.Fprintf(&settings, "<%s>%s</%[1]s>", s[1], s[2])
 				if s[3] != "" {
 					fmt.Fprintf(&constraints, "<%s><max>%s</max></%[1]s>", s[1], s[3])
