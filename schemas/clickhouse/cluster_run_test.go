@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -41,25 +40,11 @@ func TestViewsStayOnTheInstitutionsShard(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	open := func(database string, settings clickhouse.Settings) driver.Conn {
-		conn, err := clickhouse.Open(&clickhouse.Options{
-			Protocol: clickhouse.HTTP, Addr: []string{e.Addr()}, Auth: clickhouse.Auth{Database: database}, ReadTimeout: time.Minute, Settings: settings,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := conn.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return conn
-	}
-	admin := open("default", nil)
+	admin := connectTo(t, e.Addr(), "default", nil)
 	if err := EnsureDatabase(t.Context(), admin, "one"); err != nil {
 		t.Fatal(err)
 	}
-	one := open("one", nil)
+	one := connectTo(t, e.Addr(), "one", nil)
 	if _, err := Migrate(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +60,7 @@ func TestViewsStayOnTheInstitutionsShard(t *testing.T) {
 			t.Fatalf("%s\n%v", s, err)
 		}
 	}
-	many := open("many", clickhouse.Settings{"optimize_skip_unused_shards": 1, "distributed_product_mode": "local", "distributed_foreground_insert": 1})
+	many := connectTo(t, e.Addr(), "many", clickhouse.Settings{"optimize_skip_unused_shards": 1, "distributed_product_mode": "local", "distributed_foreground_insert": 1})
 	if made, err := Migrate(t.Context(), many); err != nil || made.Steps() > 0 {
 		t.Errorf("after the printed statements there were %d steps to do: %v", made.Steps(), err)
 	}

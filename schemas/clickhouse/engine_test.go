@@ -65,8 +65,14 @@ func database(t *testing.T) driver.Conn {
 
 func connect(t *testing.T, database string) driver.Conn {
 	t.Helper()
+	return connectTo(t, addr, database, nil)
+}
+
+// connectTo is connect for an engine of the test's own, and with settings for every statement.
+func connectTo(t *testing.T, addr, database string, settings clickhouse.Settings) driver.Conn {
+	t.Helper()
 	conn, err := clickhouse.Open(&clickhouse.Options{
-		Protocol: clickhouse.HTTP, Addr: []string{addr}, Auth: clickhouse.Auth{Database: database}, ReadTimeout: time.Minute,
+		Protocol: clickhouse.HTTP, Addr: []string{addr}, Auth: clickhouse.Auth{Database: database}, ReadTimeout: time.Minute, Settings: settings,
 	})
 	if err != nil {
 		t.Fatal(err)
